@@ -1,0 +1,3 @@
+"""Keepwell keeps production models in good standing."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,35 @@
+"""The only chooser: settings in, an opened house out."""
+
+from __future__ import annotations
+
+from keepwell.blobs import LocalBlobs
+from keepwell.core import failpoints
+from keepwell.core.clock import Clock, SystemClock
+from keepwell.core.ids import Ids, RandomIds
+from keepwell.db import connect
+from keepwell.db.migrate import migrate
+from keepwell.flows.kit import Kit
+from keepwell.settings import Settings
+
+
+def open_house(settings: Settings, *, clock: Clock | None = None, ids: Ids | None = None) -> Kit:
+    """Open (and on first use make) the house that the settings name.
+
+    Raises:
+        InvalidInput: a setting cannot be used.
+        Unavailable: the database or the folder cannot be opened.
+    """
+    if settings.failpoints:
+        failpoints.arm(settings.failpoints)
+    settings.home.mkdir(parents=True, exist_ok=True, mode=0o700)
+    database = connect(settings.database)
+    migrate(database)
+    chosen = clock or SystemClock()
+    return Kit(
+        home=settings.home,
+        db=database,
+        blobs=LocalBlobs(settings.home / "blobs"),
+        clock=chosen,
+        ids=ids or RandomIds(chosen),
+        workers=settings.workers,
+    )

@@ -1,0 +1,67 @@
+"""What commands share: the `--home` and `--json` options, opening the house, printing rows."""
+
+from __future__ import annotations
+
+import getpass
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from keepwell.flows.kit import Kit
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+def home_option(command: Command) -> Command:
+    """Add `--home DIR`."""
+    return click.option("--home", metavar="DIR", help="The installation's folder (KEEPWELL_HOME, else ~/.keepwell).")(
+        command
+    )
+
+
+def json_option(command: Command) -> Command:
+    """Add `--json`."""
+    return click.option("--json", "as_json", is_flag=True, help="Print JSON.")(command)
+
+
+def open_kit(home: str | None) -> Kit:
+    """Open the house that `--home` and the environment name."""
+    from keepwell.bootstrap import open_house
+    from keepwell.settings import read_settings
+
+    return open_house(read_settings(home))
+
+
+def me() -> str:
+    """Return the actor that a command of this machine's user acts as."""
+    return f"person:{getpass.getuser()}"
+
+
+def print_json(value: object) -> None:
+    """Print any value of ours as JSON, on one line."""
+    import msgspec
+
+    sys.stdout.write(msgspec.json.encode(value).decode() + "\n")
+
+
+def print_rows(rows: Sequence[Mapping[str, object]], columns: Sequence[str], empty: str) -> None:
+    """Print rows as an aligned table, or the sentence that says why there are none and what to do."""
+    if not rows:
+        click.echo(empty)
+        return
+    cells = [[_cell(row.get(column)) for column in columns] for row in rows]
+    widths = [max(len(c), *(len(line[i]) for line in cells)) for i, c in enumerate(columns)]
+    click.echo("  ".join(c.upper().ljust(w) for c, w in zip(columns, widths, strict=True)).rstrip())
+    for line in cells:
+        click.echo("  ".join(c.ljust(w) for c, w in zip(line, widths, strict=True)).rstrip())
+
+
+def _cell(value: object) -> str:
+    if value is None:
+        return "-"
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    return "".join(c if c.isprintable() else "?" for c in str(value))

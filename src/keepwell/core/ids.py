@@ -1,0 +1,61 @@
+"""Ids: `<prefix>_<26 characters>`, sortable by the time they were made (the ULID layout, Crockford base 32)."""
+
+from __future__ import annotations
+
+import random
+import re
+import secrets
+from typing import Protocol
+
+from keepwell.core.clock import Clock
+from keepwell.core.errors import InvalidInput
+
+_ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
+_ID = re.compile(r"[a-z]{2,8}_[0-9a-hjkmnp-tv-z]{26}\Z")
+
+
+class Ids(Protocol):
+    """Makes ids that are never made again."""
+
+    def new(self, prefix: str) -> str:
+        """Return a new id that starts with `prefix`, two to eight lower-case letters."""
+
+
+class RandomIds:
+    """Ids from the clock and the system's random source."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+
+    def new(self, prefix: str) -> str:
+        """Return a new id."""
+        milliseconds = int(self._clock.now().timestamp() * 1000)
+        return f"{prefix}_{_encode((milliseconds << 80) | secrets.randbits(80))}"
+
+
+class SeededIds:
+    """Ids from a clock and a seed: the same ones every time, for tests and replay."""
+
+    def __init__(self, clock: Clock, seed: int) -> None:
+        self._clock = clock
+        self._random = random.Random(seed)  # noqa: S311  (repeatable on purpose)
+
+    def new(self, prefix: str) -> str:
+        """Return the next id of the seed's row."""
+        milliseconds = int(self._clock.now().timestamp() * 1000)
+        return f"{prefix}_{_encode((milliseconds << 80) | self._random.getrandbits(80))}"
+
+
+def check_id(text: object, prefix: str) -> str:
+    """Return `text` when it is an id with that prefix.
+
+    Raises:
+        InvalidInput: it is not.
+    """
+    if not isinstance(text, str) or not _ID.match(text) or not text.startswith(prefix + "_"):
+        raise InvalidInput(f"This is not the id of a {prefix}: it should look like {prefix}_01j....", where="id")
+    return text
+
+
+def _encode(number: int) -> str:
+    return "".join(_ALPHABET[(number >> shift) & 31] for shift in range(125, -1, -5))

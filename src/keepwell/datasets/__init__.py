@@ -1,0 +1,1 @@
+"""Dataset versions by reference, conditioning to the standard form, contracts, profiles."""

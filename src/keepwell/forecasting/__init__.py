@@ -1,0 +1,1 @@
+"""Forecasts without user code: features as of an origin, candidates, ensembles, backtests."""

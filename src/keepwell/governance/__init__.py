@@ -1,0 +1,1 @@
+"""Identity and access, applied charters, lineage."""

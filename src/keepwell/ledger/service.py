@@ -1,0 +1,96 @@
+"""Append to the ledger, and answer a repeated call with what it got the first time."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+import msgspec
+
+from keepwell.core import failpoints
+from keepwell.core.calls import Call
+from keepwell.core.clock import iso
+from keepwell.core.digests import digest_json
+from keepwell.core.errors import Conflict, InvalidInput
+from keepwell.core.events import Event
+from keepwell.db import Transaction
+from keepwell.ledger import rules, store
+from keepwell.ledger.model import Entry
+
+Answer = TypeVar("Answer")
+
+
+def append(tx: Transaction, call: Call, *events: Event) -> list[Entry]:
+    """Write events to the ledger, in order, in the transaction that changes the state they tell of.
+
+    `tx` must be a write transaction: it holds the database's write lock, so numbers have no gap and the chain no fork.
+
+    Returns:
+        The entries, one an event.
+
+    Raises:
+        InvalidInput: an event's body is not JSON.
+    """
+    last = store.head(tx)
+    seq, previous = last if last else (0, rules.GENESIS)
+    new: list[Entry] = []
+    salts: dict[int, bytes] = {}
+    for event in events:
+        seq += 1
+        commitment = None
+        if event.note is not None:
+            salts[seq] = secrets.token_bytes(32)
+            commitment = rules.commit_note(event.note, salts[seq])
+        digest = rules.entry_hash(seq, call.now, call.actor, event, commitment, previous)
+        new.append(
+            Entry(seq, call.now, call.actor, event.kind, event.subject, event.body, commitment, previous, digest,
+                  event.note)
+        )  # fmt: skip
+        previous = digest
+    if new:
+        store.add(tx, new, salts)
+        failpoints.reach("ledger.appended")
+    return new
+
+
+def once(tx: Transaction, call: Call, request: object, effect: Callable[[], Answer], kind: type[Answer]) -> Answer:
+    """Run `effect` unless this call's idempotency key was seen; then return what it returned the first time.
+
+    Args:
+        tx: the write transaction in which the effect happens.
+        call: the call; without a key the effect simply runs.
+        request: what was asked, as JSON: the same key with another request is refused.
+        effect: does the work on `tx`.
+        kind: the type of the answer, which msgspec can encode and decode.
+
+    Raises:
+        Conflict: the key was used for another request.
+        InvalidInput: the key is empty or longer than 200 characters.
+    """
+    if call.key is None:
+        return effect()
+    if not 0 < len(call.key) <= 200:
+        raise InvalidInput("An idempotency key has 1 to 200 characters.", where="Idempotency-Key")
+    digest = digest_json(request)
+    seen = store.remembered(tx, call.actor, call.key)
+    if seen is not None:
+        if seen[0] != digest:
+            raise Conflict("This idempotency key was used for another request; use a new key.", code="key_reused")
+        return msgspec.convert(seen[1], kind)
+    answer = effect()
+    store.remember(tx, call.actor, call.key, digest, msgspec.to_builtins(answer), iso(call.now))
+    return answer
+
+
+def entries(
+    tx: Transaction,
+    *,
+    subject: str | None = None,
+    kind: str | None = None,
+    after: int = 0,
+    before: int | None = None,
+    limit: int = 100,
+) -> Sequence[Entry]:
+    """Return entries: newest first, or oldest first from `after` on. `kind` is a prefix, such as `dataset.`."""
+    return store.find(tx, subject=subject, kind=kind, after=after, before=before, limit=limit)

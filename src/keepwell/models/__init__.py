@@ -1,0 +1,1 @@
+"""The registry: versions, fleets, champions and their history."""

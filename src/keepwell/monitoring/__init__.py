@@ -1,0 +1,1 @@
+"""Windows, signals and incidents."""

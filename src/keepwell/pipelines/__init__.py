@@ -1,0 +1,1 @@
+"""Steps and graphs, fingerprints, the step cache, runners."""

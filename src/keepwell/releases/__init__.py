@@ -1,0 +1,1 @@
+"""Evidence, gates and approvals."""

@@ -1,0 +1,49 @@
+"""Settings: one frozen value, made here from the environment. Nothing else reads the environment."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from keepwell.core.errors import InvalidInput
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What one installation is told from outside.
+
+    Attributes:
+        home: the folder of this installation: database, blobs, keys, logs.
+        database: SQLAlchemy URL; by default a SQLite file in `home`.
+        failpoints: armed failpoints, `name:action[@n]` separated by commas; empty in production.
+        workers: processes that run steps and training.
+    """
+
+    home: Path
+    database: str
+    failpoints: str = ""
+    workers: int = 2
+
+
+def read_settings(home: str | None = None, environment: Mapping[str, str] | None = None) -> Settings:
+    """Return the settings from `--home` and the variables KEEPWELL_HOME, KEEPWELL_DATABASE, KEEPWELL_WORKERS.
+
+    Raises:
+        InvalidInput: a variable has a value that cannot be used.
+    """
+    env = os.environ if environment is None else environment  # noqa: TID251  (the one place)
+    chosen = home or env.get("KEEPWELL_HOME") or "~/.keepwell"
+    if "\0" in chosen:
+        raise InvalidInput("The home folder's name holds a NUL byte.", where="home")
+    folder = Path(chosen).expanduser().absolute()
+    workers = env.get("KEEPWELL_WORKERS", str(min(os.cpu_count() or 1, 8)))
+    if not workers.isdigit() or not 1 <= int(workers) <= 256:
+        raise InvalidInput("KEEPWELL_WORKERS must be a whole number from 1 to 256.", where="KEEPWELL_WORKERS")
+    return Settings(
+        home=folder,
+        database=env.get("KEEPWELL_DATABASE") or f"sqlite:///{folder / 'keepwell.db'}",
+        failpoints=env.get("KEEPWELL_FAILPOINTS", ""),
+        workers=int(workers),
+    )

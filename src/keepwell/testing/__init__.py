@@ -1,0 +1,1 @@
+"""Conformance suites and failure tools that others can run too."""

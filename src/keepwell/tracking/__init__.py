@@ -1,0 +1,1 @@
+"""Recorded runs: parameters, metrics, artifacts, inputs, code version, environment."""
