@@ -1,0 +1,1 @@
+"""Decide: charter, state and now in, decisions out. Pure."""
