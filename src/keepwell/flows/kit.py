@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from keepwell.blobs import LocalBlobs
 from keepwell.core.calls import Call
 from keepwell.core.clock import Clock
 from keepwell.core.ids import Ids
-from keepwell.db import Database
+from keepwell.db import Database, Transaction, read, write
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +25,8 @@ class Kit:
         clock: tells the time, real or simulated.
         ids: makes ids.
         workers: how many processes long work may use.
+        guard: asked at the start of every write transaction; raises when this process may no longer write (its lease
+            was taken over).
     """
 
     home: Path
@@ -31,7 +35,26 @@ class Kit:
     clock: Clock
     ids: Ids
     workers: int = 2
+    guard: Callable[[Transaction], None] | None = None
 
     def call(self, actor: str, key: str | None = None) -> Call:
         """Return a call by `actor` at the clock's present moment."""
         return Call(actor=actor, now=self.clock.now(), ids=self.ids, key=key)
+
+    @contextmanager
+    def write(self) -> Iterator[Transaction]:
+        """A transaction that changes state, refused when the guard says so."""
+        with write(self.db) as tx:
+            if self.guard is not None:
+                self.guard(tx)
+            yield tx
+
+    @contextmanager
+    def read(self) -> Iterator[Transaction]:
+        """A transaction that sees one snapshot."""
+        with read(self.db) as tx:
+            yield tx
+
+    def guarded(self, guard: Callable[[Transaction], None]) -> Kit:
+        """Return the same house, writing only while `guard` lets it."""
+        return replace(self, guard=guard)
