@@ -1,0 +1,1 @@
+"""Benchmarks: each walk beside the limit named for it, measured in the same run."""
