@@ -1,0 +1,344 @@
+"""How a route is declared: one frozen value, for the API and for the pages alike.
+
+A capability's file lists its routes; `server/api/__init__.py` and `server/ui/__init__.py` each export `ROUTES`:
+
+    def versions(ask: Ask[VersionsQuery, None]) -> Page[ModelVersion]:
+        with ask.read() as tx:
+            found = models.versions(tx, ask.path["model"], limit=ask.query.limit + 1, after=ask.after(str))
+        return ask.page(found, lambda v: v.id)
+
+    ROUTES = (
+        Route("GET", "/api/models/{model}/versions", "models.read", versions, "List versions.",
+              query=VersionsQuery, answer=Page[ModelVersion]),
+    )
+
+and a page is the same with another answer:
+
+    def overview(ask: Ask[None, None]) -> Html:
+        return Html(templates.get_template("overview.html").render(signed_in=ask.who.name, house=ask.house))
+
+    ROUTES = (Route("GET", "/", "pages.read", overview, "What needs a person today.", answer=Html),)
+
+What the edge has done before a handler runs: checked host, origin, path, method, size and content type; found out who
+asks and that they have `permission`; decoded the query into `query` and the body into `body`, both msgspec Structs that
+refuse unknown fields (derive them from `Query` and `Body`). A path parameter is one segment, decoded once, without
+slashes, control characters or `%`. Handlers are synchronous and run in a thread; they raise `core.errors`, and the edge
+turns those into the JSON error or, on a route whose answer is `Html` or `SeeOther`, into a page.
+
+A form posts `application/x-www-form-urlencoded` to a route with `form=True` (its body is decoded the same way: text
+becomes numbers and booleans; a field `idempotency_key` is taken out and becomes the call's key) and answers with
+`SeeOther("/where/to/go")`. A browser's session cookie and the Origin are checked by the edge; forms carry no token of
+their own. Templates get `ask.house.auth`: when it is `"none"`, every page must say that nobody has to sign in.
+
+The policy sent with every answer is `default-src 'self'`: no inline script, no inline style attribute or element, no
+data URL but for images; scripts, styles and fonts come from files that a route of the UI answers with `File`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TYPE_CHECKING, Annotated, Any, Generic, Literal, Protocol, TypeVar
+
+import msgspec
+
+from keepwell import db
+from keepwell.core.calls import Call
+from keepwell.core.errors import InvalidInput
+from keepwell.db import Transaction
+from keepwell.flows.kit import Kit
+from keepwell.governance.identity_rules import OPEN, PERMISSIONS, Principal
+
+if TYPE_CHECKING:
+    from keepwell.server.cursors import Cursors
+
+Method = Literal["GET", "POST", "PUT", "DELETE"]
+Auth = Literal["token", "none"]
+
+MAX_PAGE = 500
+
+Name = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
+"""A name or id in a query or body; the service checks its grammar."""
+
+Reason = Annotated[str, msgspec.Meta(min_length=1, max_length=2000)]
+"""Why a person does something, in their words."""
+
+
+class Query(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The query parameters of a route."""
+
+
+class Body(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The JSON body, or the form, of a route."""
+
+
+class Paging(Query, frozen=True, kw_only=True):
+    """Query of a listing: how many, and the token that an earlier answer gave as `next`."""
+
+    limit: Annotated[int, msgspec.Meta(ge=1, le=MAX_PAGE)] = 50
+    cursor: Annotated[str, msgspec.Meta(max_length=1000)] | None = None
+
+
+Q = TypeVar("Q")
+B = TypeVar("B")
+T = TypeVar("T")
+
+
+class Page(msgspec.Struct, Generic[T], frozen=True):
+    """One page of a listing; `next` is the token for the page after it, or null on the last."""
+
+    items: Sequence[T]
+    next: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Html:
+    """A page."""
+
+    text: str
+    status: int = 200
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """Bytes. With `name` the browser saves them under it and never shows them.
+
+    Attributes:
+        data: the bytes.
+        media: media type; for bytes that users gave, always with a `name`.
+        name: file name to save under.
+        cache: seconds for which the browser may keep it; 0: ask again each time (by ETag).
+    """
+
+    data: bytes
+    media: str = "application/octet-stream"
+    name: str | None = None
+    cache: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class SeeOther:
+    """Go to another page of ours with GET: the answer to a form.
+
+    Attributes:
+        location: a path on this server, starting with one `/`.
+        session: the secret of a new browser session; an empty text ends the session; None leaves it.
+    """
+
+    location: str
+    session: str | None = None
+
+
+class Tick(Protocol):
+    """Runs the loop once; given by whoever runs the loop."""
+
+    def __call__(self, model: str, actor: str) -> object:
+        """Run the loop once for a model (or a fleet) and return what it recorded, as JSON."""
+
+
+@dataclass(frozen=True, slots=True)
+class House:
+    """What every handler can reach.
+
+    Attributes:
+        kit: stores, clock and ids.
+        auth: `none` when nobody has to sign in, which every page says.
+        version: of Keepwell.
+        started_at: when this server started.
+        cursors: signs and reads page tokens.
+        tick: runs the loop once; None where this server cannot.
+        heartbeat: when the loop last finished a tick; None when it never did or runs elsewhere.
+    """
+
+    kit: Kit
+    auth: Auth
+    version: str
+    started_at: datetime
+    cursors: Cursors
+    tick: Tick | None = None
+    heartbeat: Callable[[], datetime | None] = lambda: None
+
+
+@dataclass(frozen=True, slots=True)
+class Ask(Generic[Q, B]):
+    """One request, checked and decoded.
+
+    Attributes:
+        house: what this server has.
+        who: who asks; on an open route that nobody signed in for, None.
+        path: the path's parameters, decoded once.
+        query: the query's parameters.
+        body: the body.
+        key: the idempotency key.
+        route: the route's own path, with its placeholders.
+        at: the request's path, for links back to it.
+        origin: scheme and host by which the server was reached, for links that leave it.
+        headers: the request's headers, names in lower case.
+    """
+
+    house: House
+    who: Principal | None
+    path: Mapping[str, str]
+    query: Q
+    body: B
+    key: str | None = None
+    route: str = ""
+    at: str = "/"
+    origin: str = ""
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def kit(self) -> Kit:
+        """The opened stores, the clock and the ids."""
+        return self.house.kit
+
+    @property
+    def actor(self) -> str:
+        """The id that the ledger records."""
+        return self.who.actor if self.who is not None else "anonymous"
+
+    def call(self) -> Call:
+        """Return the call that mutating services take: who, when, under which key."""
+        return self.kit.call(self.actor, self.key)
+
+    @contextmanager
+    def read(self) -> Iterator[Transaction]:
+        """Open a transaction that sees one snapshot."""
+        with db.read(self.kit.db) as tx:
+            yield tx
+
+    @contextmanager
+    def write(self) -> Iterator[Transaction]:
+        """Open a transaction that changes state."""
+        with db.write(self.kit.db) as tx:
+            yield tx
+
+    def after(self, kind: type[T]) -> T | None:
+        """Return what the page token says the listing goes on after, or None on the first page.
+
+        Raises:
+            InvalidInput: the token is not one that this server gave to this caller for this listing.
+        """
+        token = getattr(self.query, "cursor", None)
+        return None if token is None else self.house.cursors.read(token, self._scope(), kind)
+
+    def page(self, found: Sequence[T], mark: Callable[[T], object]) -> Page[T]:
+        """Return one page of a listing that was asked for one item more than the limit."""
+        limit = int(getattr(self.query, "limit", MAX_PAGE))
+        shown = list(found[:limit])
+        more = len(found) > limit
+        return Page(shown, self.house.cursors.make(mark(shown[-1]), self._scope()) if more else None)
+
+    def _scope(self) -> str:
+        named = msgspec.to_builtins(self.query)
+        kept = {k: v for k, v in sorted(named.items()) if k not in ("cursor", "limit")}
+        return f"{self.at} {self.actor} {msgspec.json.encode(kept).decode()}"
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One route. The app does not start with a route whose permission is not declared in `identity_rules`.
+
+    Attributes:
+        method: GET never changes anything; HEAD comes with it.
+        path: such as `/api/models/{model}`; each placeholder is one segment.
+        permission: a name of `identity_rules.PERMISSIONS`, or `OPEN`.
+        handler: synchronous; takes an `Ask`, returns a value of `answer`.
+        summary: one sentence for the published description.
+        query: Struct of the query parameters; None: none are taken.
+        body: Struct of the body; None: none is taken.
+        answer: type of the answer: `Html`, `File`, `SeeOther`, or anything that is JSON.
+        form: the body is a form and not JSON.
+        status: of a good answer.
+        max_body: largest body in bytes.
+    """
+
+    method: Method
+    path: str
+    permission: str
+    handler: Callable[[Ask[Any, Any]], object]
+    summary: str
+    query: type[msgspec.Struct] | None = None
+    body: type[msgspec.Struct] | None = None
+    answer: Any = None
+    form: bool = False
+    status: int = 200
+    max_body: int = 1 << 20
+
+    @property
+    def is_page(self) -> bool:
+        """Whether errors are shown as a page and not as JSON."""
+        return self.answer in (Html, SeeOther)
+
+    @property
+    def placeholders(self) -> tuple[str, ...]:
+        """The names between braces, in order."""
+        return tuple(_PLACEHOLDER.findall(self.path))
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """What an error page says.
+
+    Attributes:
+        status: the HTTP status.
+        code: stable and machine readable.
+        message: one sentence: what is wrong, what to do.
+        where: a place in the caller's input.
+        at: the path that was asked for.
+        who: who asked, when anybody is signed in.
+    """
+
+    status: int
+    code: str
+    message: str
+    where: str | None
+    at: str
+    who: Principal | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """How the two pages look that the edge itself answers with.
+
+    Attributes:
+        problem: an error.
+        sign_in: the page of a one-time link, given its code: a form that posts `code` to `/sign-in`.
+    """
+
+    problem: Callable[[Problem], str]
+    sign_in: Callable[[str], str]
+
+
+_PLACEHOLDER = re.compile(r"{([a-z_]+)}")
+_PATH = re.compile(r"/(?:(?:[A-Za-z0-9._-]+|{[a-z_]+})(?:/(?:[A-Za-z0-9._-]+|{[a-z_]+}))*)?\Z")
+
+
+def check_routes(routes: Sequence[Route]) -> None:
+    """Refuse to start with a route that is not fully declared.
+
+    Raises:
+        InvalidInput: a route has no known permission, a path that is none, a double, or a GET that takes a body.
+    """
+    seen: set[tuple[str, str]] = set()
+    for route in routes:
+        name = f"{route.method} {route.path}"
+        shape = (route.method, _PLACEHOLDER.sub("{}", route.path))
+        if route.permission != OPEN and route.permission not in PERMISSIONS:
+            raise InvalidInput(f"{name} does not declare a permission of identity_rules.PERMISSIONS.", where="routes")
+        if not _PATH.match(route.path) or len(set(route.placeholders)) != len(route.placeholders):
+            raise InvalidInput(f"{name} is not a path of a route.", where="routes")
+        if shape in seen:
+            raise InvalidInput(f"{name} is declared twice.", where="routes")
+        if route.method == "GET" and (route.body is not None or not _reads(route.permission)):
+            raise InvalidInput(f"{name} is a GET: it takes no body and needs a permission to read.", where="routes")
+        if not route.summary.endswith("."):
+            raise InvalidInput(f"{name} has no summary sentence.", where="routes")
+        seen.add(shape)
+
+
+def _reads(permission: str) -> bool:
+    return permission == OPEN or permission.endswith(".read")
