@@ -5,11 +5,27 @@ Spans of time are text (`1w`, `60d`), see `keepwell.core.spans`. Paths are relat
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
 
 Level = Literal["low", "medium", "high"]
+Text = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
+Expression = Annotated[str, msgspec.Meta(min_length=1, max_length=4000)]
+Span = Annotated[str, msgspec.Meta(pattern=r"^[1-9][0-9]{0,9}\s*[smhdw]$")]
+Count = Annotated[int, msgspec.Meta(ge=1, le=1_000_000)]
+Whole = Annotated[int, msgspec.Meta(ge=0, le=1_000_000)]
+
+METRICS = ("wmape", "mape", "mape100", "rmse", "rmse_zero", "mae", "bias")
+"""Metrics of a forecast; ratios are fractions. All but `bias` are better when smaller."""
+CANDIDATES = ("lasso", "lightgbm", "neural", "historical_average", "same_week_last_year", "last_value")
+"""Learners of the built-in forecasting pipeline; own ones join them by `forecast.own`."""
+BASELINES = ("historical_average", "same_week_last_year", "last_value")
+"""What a forecast must beat."""
+HOLIDAY_CALENDARS = ("US", "CHRISTIAN")
+"""Holidays that are computed for any year."""
+OUTPUT_COLUMNS = ("segment", "horizon", "actual", "forecast", "baseline")
+"""Columns that forecasts are published with; keys and time must not take their names."""
 
 
 class Spec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -54,8 +70,8 @@ class Join(Spec, frozen=True, kw_only=True):
         columns: which columns to take; all others by default.
     """
 
-    source: str
-    on: dict[str, str]
+    source: Text
+    on: Annotated[dict[str, str], msgspec.Meta(min_length=1)]
     columns: tuple[str, ...] = ()
 
 
@@ -67,8 +83,8 @@ class Movers(Spec, frozen=True, kw_only=True):
         share: the largest series that together make this share of the volume are fast.
     """
 
-    column: str = "speed"
-    share: float = 0.8
+    column: Text = "speed"
+    share: Annotated[float, msgspec.Meta(gt=0, lt=1)] = 0.8
 
 
 class Data(Spec, frozen=True, kw_only=True):
@@ -95,24 +111,24 @@ class Data(Spec, frozen=True, kw_only=True):
         delay: how long after its time a row's target is known.
     """
 
-    dataset: str
+    dataset: Text
     source: str = ""
     format: Literal["csv", "parquet", "jsonl", "excel"] | None = None
     joins: tuple[Join, ...] = ()
     rename: dict[str, str] = {}
-    derive: dict[str, str] = {}
-    where: str | None = None
+    derive: dict[str, Expression] = {}
+    where: Expression | None = None
     group: bool = False
     fill: dict[str, float | str | bool] = {}
     contract: str | dict[str, object] | None = None
-    time: str
-    target: str
-    keys: tuple[str, ...] = ()
-    known_ahead: tuple[str, ...] = ()
-    observed: tuple[str, ...] = ()
-    static: tuple[str, ...] = ()
+    time: Text
+    target: Text
+    keys: tuple[Text, ...] = ()
+    known_ahead: tuple[Text, ...] = ()
+    observed: tuple[Text, ...] = ()
+    static: tuple[Text, ...] = ()
     movers: Movers | None = None
-    delay: str | None = None
+    delay: Span | None = None
 
 
 class Forecast(Spec, frozen=True, kw_only=True):
@@ -132,16 +148,16 @@ class Forecast(Spec, frozen=True, kw_only=True):
         own: further candidates, name to `file.py:function`.
     """
 
-    every: str = "1w"
-    horizons: tuple[str, ...] = ("1w",)
-    candidates: tuple[str, ...] = ("lasso", "lightgbm")
+    every: Span = "1w"
+    horizons: Annotated[tuple[Span, ...], msgspec.Meta(min_length=1)] = ("1w",)
+    candidates: Annotated[tuple[str, ...], msgspec.Meta(min_length=1)] = ("lasso", "lightgbm")
     ensemble: tuple[str, ...] = ("lasso", "lightgbm")
-    season: int = 52
+    season: Whole = 52
     holidays: tuple[str, ...] = ()
-    history: str | None = None
-    hold_back: str = "8w"
+    history: Span | None = None
+    hold_back: Span = "8w"
     nonnegative: bool = True
-    seed: int = 1
+    seed: Annotated[int, msgspec.Meta(ge=0, le=2**32 - 1)] = 1
     own: dict[str, str] = {}
 
 
@@ -150,17 +166,18 @@ class Evaluate(Spec, frozen=True, kw_only=True):
 
     Attributes:
         split: only a rolling origin is honest for forecasts.
-        metrics: of `mape`, `wmape`, `rmse`, `rmse_zero`, `mae`, `bias`.
+        metrics: of `wmape`, `mape`, `mape100`, `rmse`, `rmse_zero`, `mae`, `bias`; the first one leads: derived gates
+            are about it.
         baseline: `historical_average`, `same_week_last_year` or `last_value`.
         slices: columns by whose values evidence is kept.
         last: the newest span that certifies a version.
     """
 
     split: Literal["rolling_origin"] = "rolling_origin"
-    metrics: tuple[str, ...] = ("wmape", "mape", "rmse", "rmse_zero")
+    metrics: Annotated[tuple[str, ...], msgspec.Meta(min_length=1)] = ("wmape", "mape", "rmse", "rmse_zero")
     baseline: str = "historical_average"
-    slices: tuple[str, ...] = ()
-    last: str = "8w"
+    slices: tuple[Text, ...] = ()
+    last: Span = "8w"
 
 
 class Release(Spec, frozen=True, kw_only=True):
@@ -172,9 +189,9 @@ class Release(Spec, frozen=True, kw_only=True):
         hold_windows: how many windows a challenger that cannot be told from the champion is held.
     """
 
-    environments: tuple[str, ...] = ("dev", "test", "prod")
+    environments: Annotated[tuple[str, ...], msgspec.Meta(min_length=1, max_length=20)] = ("dev", "test", "prod")
     approvals: dict[str, tuple[str, ...]] | None = None
-    hold_windows: int = 4
+    hold_windows: Whole = 4
 
 
 class Retrain(Spec, frozen=True, kw_only=True):
@@ -193,8 +210,8 @@ class Retrain(Spec, frozen=True, kw_only=True):
         "staleness",
     )
     schedule: str = "0 3 * * MON"
-    stale_after: str = "60d"
-    cool_down: str = "2w"
+    stale_after: Span = "60d"
+    cool_down: Span = "2w"
     approval: Literal["automatic", "ask"] = "automatic"
 
 
@@ -210,24 +227,43 @@ class Monitor(Spec, frozen=True, kw_only=True):
         fresh_within: an arrival is late when none came for this long; None never.
     """
 
-    window: str = "1w"
-    windows: int = 4
-    min_rows: int = 20
-    performance: dict[str, float] = {}
-    drift: float | None = 0.25
-    fresh_within: str | None = None
+    window: Span = "1w"
+    windows: Count = 4
+    min_rows: Count = 20
+    performance: dict[str, Annotated[float, msgspec.Meta(ge=0)]] = {}
+    drift: Annotated[float, msgspec.Meta(gt=0)] | None = 0.25
+    fresh_within: Span | None = None
 
 
 class Charter(Spec, frozen=True, kw_only=True):
-    """The declared intent for one model or one fleet."""
+    """The declared intent for one model or one fleet.
+
+    Attributes:
+        charter: version of this format.
+        model: name of the model or fleet.
+        owner: who answers for it.
+        purpose: what it is for, in a sentence.
+        consumed: how its predictions are used.
+        risk: what can go wrong; derives gates and approvals.
+        segments: columns by whose values the fleet is split: one model per combination that the data holds.
+        data: what it eats.
+        pipeline: `forecast` for the built-in one, or `file.py:function`.
+        forecast: what the built-in pipeline does.
+        evaluate: how good it must be, measured how.
+        gates: rules that a new version must pass, such as `wmape < baseline.wmape`.
+        release: how a new version reaches production.
+        retrain: when training starts.
+        monitor: what is watched.
+        fallback: what answers for a segment without a fit model, tried in order.
+    """
 
     charter: Literal[1] = 1
-    model: str
+    model: Text
     owner: Owner = Owner()
     purpose: str = ""
     consumed: Consumed = Consumed()
     risk: Risk = Risk()
-    segments: tuple[str, ...] = ()
+    segments: tuple[Text, ...] = ()
     data: Data
     pipeline: str = "forecast"
     forecast: Forecast = Forecast()
