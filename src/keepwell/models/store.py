@@ -1,0 +1,220 @@
+"""The registry's tables, and the statements that write them; `queries` reads them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import msgspec
+from sqlalchemy import (
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+    bindparam,
+    insert,
+    text,
+    update,
+)
+
+from keepwell.core.clock import iso
+from keepwell.core.names import name_key
+from keepwell.db import Transaction, metadata
+from keepwell.db.bulk import insert_rows, update_rows
+from keepwell.db.schema import Json
+from keepwell.models.model import Batch, Champion, Member
+from keepwell.models.rules import search_text
+
+models = Table(
+    "models",
+    metadata,
+    Column("key", Text, primary_key=True),
+    Column("name", Text, nullable=False, unique=True),
+    Column("created_at", String(27), nullable=False),
+)
+batches = Table(
+    "model_batches",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("model", Text, ForeignKey("models.name"), nullable=False),
+    Column("seq", Integer, nullable=False),
+    Column("count", Integer, nullable=False),
+    Column("run_id", String(32)),
+    Column("dataset_version", String(32)),
+    Column("code", Text),
+    Column("environment", Text),
+    Column("pack", String(71), nullable=False),
+    Column("members", String(71), nullable=False),
+    Column("trained_at", String(27), nullable=False),
+    Column("trained_until", Text, nullable=False),
+    Column("created_at", String(27), nullable=False),
+    Column("created_by", Text, nullable=False),
+    Index(None, "model", "seq"),
+    Index(None, "run_id"),
+)
+versions = Table(
+    "model_versions",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("model", Text, nullable=False),
+    Column("segment", Text, nullable=False),
+    Column("number", Integer, nullable=False),
+    Column("batch", String(32), ForeignKey("model_batches.id"), nullable=False),
+    Column("artifact", String(71), nullable=False),
+    Column("offset", Integer, nullable=False),
+    Column("length", Integer, nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("reason", Text),
+    Column("facts", Json, nullable=False),
+    Column("metrics", Json, nullable=False),
+    UniqueConstraint("model", "segment", "number"),
+    Index(None, "batch"),
+    Index(None, "model", "state"),
+)
+members = Table(
+    "fleet_members",
+    metadata,
+    Column("model", Text, primary_key=True),
+    Column("segment", Text, primary_key=True),
+    Column("search", Text, nullable=False),
+    Column("number", Integer, nullable=False),
+    Column("latest", String(32), nullable=False),
+    sqlite_with_rowid=False,
+)
+champions = Table(
+    "champions",
+    metadata,
+    Column("seq", Integer, primary_key=True, autoincrement=False),
+    Column("segment", Text, primary_key=True),
+    Column("model", Text, nullable=False),
+    Column("environment", Text, nullable=False),
+    Column("version_id", String(32), ForeignKey("model_versions.id"), nullable=False),
+    Column("number", Integer, nullable=False),
+    Column("since", String(27), nullable=False),
+    Column("until", String(27)),
+    Column("cause", String(16), nullable=False),
+    Column("decision", String(32)),
+    Column("by", Text, nullable=False),
+    Index("uq_champions_holder", "model", "environment", "segment", unique=True, sqlite_where=text("until IS NULL"),
+          postgresql_where=text("until IS NULL")),
+    Index(None, "model", "segment", "seq"),
+    Index(None, "version_id"),
+)  # fmt: skip
+
+_VERSION_COLUMNS = (
+    "id", "model", "segment", "number", "batch", "artifact", "offset", "length", "state", "reason", "facts", "metrics",
+)  # fmt: skip
+
+
+def add_model(tx: Transaction, name: str, created_at: str) -> None:
+    """Write a new model's name."""
+    tx.execute(insert(models).values(key=name_key(name), name=name, created_at=created_at))
+
+
+def add_batch(tx: Transaction, batch: Batch, seq: int) -> None:
+    """Write a batch; `seq` is the number of the ledger's entry that tells of it."""
+    tx.execute(
+        insert(batches).values(
+            id=batch.id,
+            model=batch.model,
+            seq=seq,
+            count=batch.count,
+            run_id=batch.run_id,
+            dataset_version=batch.dataset_version,
+            code=batch.code,
+            environment=batch.environment,
+            pack=batch.pack,
+            members=batch.members,
+            trained_at=iso(batch.trained_at),
+            trained_until=batch.trained_until,
+            created_at=iso(batch.created_at),
+            created_by=batch.created_by,
+        )
+    )
+
+
+def add_versions(
+    tx: Transaction, batch: Batch, new: Sequence[tuple[str, Member, int]], known: Mapping[str, int]
+) -> None:
+    """Write versions (id, member, number) of a batch, and make each its segment's newest.
+
+    Args:
+        tx: the write transaction.
+        batch: what they belong to; its row is written.
+        new: id, member and number of each.
+        known: segments that had versions before.
+    """
+    insert_rows(
+        tx,
+        versions,
+        _VERSION_COLUMNS,
+        [
+            (
+                version, batch.model, member.segment, number, batch.id, member.artifact, member.offset, member.length,
+                "registered", None, _json(member.facts), _json(member.metrics),
+            )
+            for version, member, number in new
+        ],
+    )  # fmt: skip
+    insert_rows(
+        tx,
+        members,
+        ("model", "segment", "search", "number", "latest"),
+        [
+            (batch.model, member.segment, search_text(member.segment), number, version)
+            for version, member, number in new
+            if member.segment not in known
+        ],
+    )
+    update_rows(
+        tx,
+        update(members)
+        .where(members.c.model == bindparam("of_model"), members.c.segment == bindparam("of_segment"))
+        .values(number=bindparam("new_number"), latest=bindparam("new_latest")),
+        ("new_number", "new_latest", "of_model", "of_segment"),
+        [(number, version, batch.model, member.segment) for version, member, number in new if member.segment in known],
+    )
+
+
+def set_states(tx: Transaction, rows: Iterable[tuple[str, str, str | None]]) -> None:
+    """Set the state and the reason of versions: (state, id, reason)."""
+    update_rows(
+        tx,
+        update(versions)
+        .where(versions.c.id == bindparam("of_id"))
+        .values(state=bindparam("new_state"), reason=bindparam("new_reason")),
+        ("new_state", "of_id", "new_reason"),
+        list(rows),
+    )
+
+
+def close_champions(tx: Transaction, rows: Iterable[tuple[str, int, str]]) -> None:
+    """End intervals of champions: (until, seq, segment)."""
+    update_rows(
+        tx,
+        update(champions)
+        .where(champions.c.seq == bindparam("of_seq"), champions.c.segment == bindparam("of_segment"))
+        .values(until=bindparam("new_until")),
+        ("new_until", "of_seq", "of_segment"),
+        list(rows),
+    )
+
+
+def open_champions(tx: Transaction, new: Sequence[Champion]) -> None:
+    """Write champions; the partial unique index refuses a second holder."""
+    insert_rows(
+        tx,
+        champions,
+        ("seq", "segment", "model", "environment", "version_id", "number", "since", "cause", "decision", "by"),
+        [
+            (c.seq, c.segment, c.model, c.environment, c.version_id, c.number, iso(c.since), c.cause, c.decision, c.by)
+            for c in new
+        ],
+    )
+
+
+def _json(value: Mapping[str, object] | Mapping[str, float | None]) -> str:
+    return msgspec.json.encode(dict(value)).decode()
