@@ -51,7 +51,7 @@ def field_descriptions(kind: type) -> dict[str, str]:
 
 def _components(kind: type[msgspec.Struct]) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return the reference to a spec's schema, and the schemas of it and its parts by name, described."""
-    (top,), parts = msgspec.json.schema_components((kind,), _anything, ref_template="#/$defs/{name}")
+    (top,), parts = msgspec.json.schema_components((kind,), schema_hook=_anything, ref_template="#/$defs/{name}")
     for spec in _specs():
         if spec.__name__ in parts:
             _describe(parts[spec.__name__], spec)
@@ -59,7 +59,7 @@ def _components(kind: type[msgspec.Struct]) -> tuple[dict[str, Any], dict[str, A
 
 
 def _anything(_kind: type) -> dict[str, Any]:
-    return {}
+    return {"description": "Any value."}
 
 
 def _specs() -> list[type[msgspec.Struct]]:

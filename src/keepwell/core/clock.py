@@ -47,7 +47,7 @@ def as_utc(moment: datetime) -> datetime:
 
 def iso(moment: datetime) -> str:
     """Return the one text form of a moment: `2026-01-31T12:00:00.000000Z`, which sorts as time does."""
-    return as_utc(moment).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return as_utc(moment).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
 
 
 def from_iso(text: str) -> datetime:
@@ -56,4 +56,7 @@ def from_iso(text: str) -> datetime:
     Raises:
         ValueError: the text is neither.
     """
-    return as_utc(datetime.fromisoformat(text))
+    try:
+        return as_utc(datetime.fromisoformat(text))
+    except OverflowError as error:
+        raise ValueError(f"{text!r} is outside the years 1 to 9999 in UTC") from error

@@ -1,7 +1,8 @@
 """Digests and the canonical JSON that is hashed and signed.
 
-A digest is written `sha256:<64 hex digits>` everywhere. Canonical JSON is UTF-8 with sorted keys, no white space and
-no NaN or infinity (the subset of RFC 8785 that integers, text, booleans, null and finite doubles need).
+A digest is written `sha256:<64 hex digits>` everywhere. Canonical JSON is UTF-8 with keys sorted by code point, no
+white space, no NaN or infinity, and floats as Python writes them: the shortest digits that read back as the same number
+(RFC 8785, but for the spelling of floats, `1.0` and `1e-05`, and the order of keys beyond the basic plane).
 """
 
 from __future__ import annotations
@@ -35,13 +36,29 @@ def canonical_json(value: object) -> bytes:
     """Return the one byte string that stands for a JSON value.
 
     Raises:
-        InvalidInput: the value holds NaN, an infinity, or something that is not JSON.
+        InvalidInput: the value holds NaN, an infinity, a key that is not text, or something that is not JSON.
     """
     try:
+        _refuse_other_keys(value)
         text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
         return text.encode()
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, RecursionError) as error:
         raise InvalidInput(f"This value cannot be recorded: {error}.") from error
+
+
+def _refuse_other_keys(value: object) -> None:
+    """Refuse keys that are not text: JSON turns 2 and 10 into "2" and "10", which sort otherwise when read back."""
+    inner: Iterable[object] = ()
+    if isinstance(value, dict):
+        for key in value:
+            if not isinstance(key, str):
+                raise TypeError(f"the key {key!r} is not text")
+        inner = value.values()
+    elif isinstance(value, list | tuple):
+        inner = value
+    for part in inner:
+        if isinstance(part, dict | list | tuple):
+            _refuse_other_keys(part)
 
 
 def digest_json(value: object) -> str:

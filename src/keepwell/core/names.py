@@ -32,7 +32,7 @@ def check_name(name: object, what: str = "name") -> str:
             where=what,
         )
     folded = name.casefold()
-    if folded.isdigit() or folded in _RESERVED or folded.split(".")[0] in _DEVICES:
+    if folded.isdigit() or folded in _RESERVED or folded.split(".")[0].rstrip() in _DEVICES:
         raise InvalidInput(f"{shown} cannot be a {what}: it means something else elsewhere; add a word.", where=what)
     return name
 

@@ -9,8 +9,8 @@ _ESCAPES = {"%": "%25", ",": "%2C", "=": "%3D"}
 
 
 def segment_key(values: Mapping[str, object]) -> str:
-    """Return the key of a segment, in the mapping's order."""
-    return ",".join(f"{name}={_escape(str(value))}" for name, value in values.items()) or ALL
+    """Return the key of a segment, in the mapping's order; `%`, `,` and `=` inside names and values are escaped."""
+    return ",".join(f"{_escape(name)}={_escape(str(value))}" for name, value in values.items()) or ALL
 
 
 def segment_values(key: str) -> dict[str, str]:
@@ -18,7 +18,7 @@ def segment_values(key: str) -> dict[str, str]:
     if key == ALL:
         return {}
     pairs = (part.partition("=") for part in key.split(","))
-    return {name: _unescape(value) for name, _, value in pairs}
+    return {_unescape(name): _unescape(value) for name, _, value in pairs}
 
 
 def _escape(text: str) -> str:
