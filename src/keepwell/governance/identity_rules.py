@@ -13,7 +13,7 @@ import hmac
 import re
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Literal
+from typing import Literal, assert_never
 
 from keepwell.core.errors import Denied, InvalidInput, Unauthenticated
 
@@ -152,33 +152,45 @@ def secret_digest(kind: CredentialKind, secret: str) -> str:
         Unauthenticated: the text is not a secret of that kind; nothing of it is repeated.
     """
     if not _SECRET.match(secret) or not secret.startswith(PREFIXES[kind]):
-        raise Unauthenticated("This credential is not valid here; make a new one with 'keepwell token new'.")
+        raise refusal(kind)
     return hashlib.sha256(secret.encode()).hexdigest()
 
 
-def accept(credential: Credential | None, stored: str, presented: str, now: datetime) -> Credential:
-    """Return the credential when it is good now. One sentence for every reason, so that a guess learns nothing.
+def accept(credential: Credential, stored: str, presented: str, now: datetime) -> Credential:
+    """Return the credential when it is good now.
 
     Args:
-        credential: what was found under the presented digest, if anything.
+        credential: what was found under the presented digest.
         stored: the digest that is stored with it, hex.
         presented: the digest of what was presented, hex.
         now: the moment of the call.
 
     Raises:
-        Unauthenticated: unknown, expired, used up or revoked.
+        Unauthenticated: expired, used up or revoked.
     """
-    same = hmac.compare_digest(stored.encode(), presented.encode())
-    if (
-        credential is None
-        or not same
-        or credential.revoked_at is not None
-        or (credential.kind == "link" and credential.used_at is not None)
-        or now >= credential.expires_at
-    ):
-        raise Unauthenticated(
-            "This credential is unknown, expired, used or revoked; get a new sign-in link with 'keepwell token link'."
-            if credential is None or credential.kind != "api"
-            else "This token is unknown, expired or revoked; make a new one with 'keepwell token new'."
-        )
+    if not hmac.compare_digest(stored.encode(), presented.encode()) or state_of(credential, now) != "good":
+        raise refusal(credential.kind)
     return credential
+
+
+def refusal(kind: CredentialKind) -> Unauthenticated:
+    """Return the one sentence for every reason, so that a guess learns nothing."""
+    match kind:
+        case "api":
+            text = "This token is unknown, expired or revoked; make a new one with 'keepwell token new'."
+        case "session":
+            text = "This session is over; get a new sign-in link with 'keepwell token link'."
+        case "link":
+            text = "This link is unknown, expired or was used; get a new one with 'keepwell token link'."
+        case _:
+            assert_never(kind)
+    return Unauthenticated(text)
+
+
+def state_of(credential: Credential, now: datetime) -> Literal["good", "used", "revoked", "expired"]:
+    """Return what a credential is at a moment."""
+    if credential.revoked_at is not None:
+        return "revoked"
+    if credential.used_at is not None:
+        return "used"
+    return "expired" if now >= credential.expires_at else "good"

@@ -254,6 +254,7 @@ class Route:
         form: the body is a form and not JSON.
         status: of a good answer.
         max_body: largest body in bytes.
+        secret: the answer holds a secret: it is not kept for repeated calls.
     """
 
     method: Method
@@ -267,6 +268,7 @@ class Route:
     form: bool = False
     status: int = 200
     max_body: int = 1 << 20
+    secret: bool = False
 
     @property
     def is_page(self) -> bool:

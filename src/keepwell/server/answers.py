@@ -1,0 +1,113 @@
+"""How answers are sent: JSON, pages, files, redirects and problems."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from urllib.parse import quote
+
+from starlette.types import Scope, Send
+
+from keepwell.core.errors import InvalidInput
+from keepwell.governance.identity_rules import LIFE
+from keepwell.server import security
+from keepwell.server.codec import write_json
+from keepwell.server.errors import as_json
+from keepwell.server.routing import File, Html, Look, Problem, Route, SeeOther
+
+Headers = list[tuple[bytes, bytes]]
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An answer as bytes."""
+
+    status: int
+    headers: Headers
+    body: bytes
+
+
+def encode(route: Route, value: object, headers: Mapping[str, str], cookie: str, *, tls: bool) -> Answer:
+    """Return what a handler's value is on the wire.
+
+    Args:
+        route: the route that was asked.
+        value: what its handler returned.
+        headers: the request's headers, for `If-None-Match`.
+        cookie: name of the session's cookie.
+        tls: whether the cookie must not leave TLS.
+    """
+    match value:
+        case Html():
+            return _answer(value.status, "text/html; charset=utf-8", value.text.encode())
+        case File():
+            return _file(value, headers)
+        case SeeOther():
+            return _see_other(value, cookie, tls=tls)
+        case _:
+            return _answer(route.status, "application/json", write_json(value))
+
+
+def problem_answer(problem: Problem, look: Look, *, page: bool) -> Answer:
+    """Return an error as JSON or as a page."""
+    answer = (
+        _answer(problem.status, "text/html; charset=utf-8", look.problem(problem).encode())
+        if page
+        else _answer(problem.status, "application/json", as_json(problem))
+    )
+    if problem.status == 401:
+        answer.headers.append((b"www-authenticate", b'Bearer realm="keepwell"'))
+    elif problem.status == 503:
+        answer.headers.append((b"retry-after", b"5"))
+    return answer
+
+
+async def send_problem(scope: Scope, send: Send, problem: Problem, look: Look) -> None:
+    """Send an error: as a page to a browser that looks at a page, as JSON to all others."""
+    given = dict(scope["headers"])
+    page = not problem.at.startswith("/api") and b"text/html" in given.get(b"accept", b"")
+    answer = problem_answer(problem, look, page=page)
+    if given.get(b"content-length", b"0") != b"0" or b"transfer-encoding" in given:
+        answer.headers.append((b"connection", b"close"))  # what is left of the body is not read
+    if problem.status == 405:
+        answer.headers.append((b"allow", ", ".join(scope.get("keepwell.allow", ())).encode()))
+    await send_answer(scope, send, answer)
+
+
+async def send_answer(scope: Scope, send: Send, answer: Answer) -> None:
+    """Send an answer; to HEAD without its body."""
+    await send({"type": "http.response.start", "status": answer.status, "headers": answer.headers})
+    await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else answer.body})
+
+
+def _answer(status: int, media: str, body: bytes) -> Answer:
+    headers = [(b"content-type", media.encode()), (b"content-length", str(len(body)).encode())]
+    return Answer(status, headers, body)
+
+
+def _file(file: File, headers: Mapping[str, str]) -> Answer:
+    tag = f'"{hashlib.sha256(file.data).hexdigest()[:32]}"'
+    cache = f"private, max-age={file.cache}" if file.cache else "private, no-cache"
+    own = [(b"etag", tag.encode()), (b"cache-control", cache.encode())]
+    if file.name is not None:
+        named = f"attachment; filename*=UTF-8''{quote(file.name, safe='')}"
+        own += [
+            (b"content-disposition", named.encode()),
+            (b"content-security-policy", b"default-src 'none'; sandbox; frame-ancestors 'none'"),
+        ]
+    if tag in (part.strip() for part in headers.get("if-none-match", "").split(",")):
+        return Answer(304, own, b"")
+    answer = _answer(200, file.media, file.data)
+    answer.headers.extend(own)
+    return answer
+
+
+def _see_other(value: SeeOther, cookie: str, *, tls: bool) -> Answer:
+    if not value.location.startswith("/") or value.location.startswith(("//", "/\\")):
+        raise InvalidInput("A redirect stays on this server.", where="location")
+    headers: Headers = [(b"location", quote(value.location, safe="/?&=#%:,+-._~").encode()), (b"content-length", b"0")]
+    if value.session is not None:
+        seconds = int(LIFE["session"].total_seconds()) if value.session else 0
+        headers.append((b"set-cookie", security.set_cookie(cookie, value.session, seconds, tls=tls).encode()))
+    return Answer(303, headers, b"")

@@ -1,0 +1,142 @@
+"""The ASGI app: every route, wrapped in the guard, wrapped in one error boundary."""
+
+from __future__ import annotations
+
+import sys
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime
+from typing import TextIO
+
+from starlette.middleware.errors import ServerErrorMiddleware
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route as Mounted
+from starlette.routing import Router
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from keepwell import __version__
+from keepwell.core.errors import InvalidInput, NotFound
+from keepwell.flows.kit import Kit
+from keepwell.governance.identity_rules import OPEN
+from keepwell.server import api, errors, security, sign_in
+from keepwell.server.answers import problem_answer
+from keepwell.server.cursors import load_cursors
+from keepwell.server.denials import Denials
+from keepwell.server.endpoint import Endpoint, Running
+from keepwell.server.guard import Edge, Guard
+from keepwell.server.limits import Limits
+from keepwell.server.log import Log
+from keepwell.server.openapi import describe
+from keepwell.server.routing import Auth, House, Look, Route, Tick, check_routes
+from keepwell.server.threads import Threads
+
+PLAIN = Look(problem=errors.as_page, sign_in=sign_in.plain_page)
+LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
+
+
+def all_routes(look: Look = PLAIN, pages: Sequence[Route] = ()) -> tuple[Route, ...]:
+    """Return every route that is served, the description of all of them included.
+
+    Raises:
+        InvalidInput: one is not fully declared.
+    """
+    routes = (*api.ROUTES, *sign_in.routes(look), *pages)
+    whole = (*routes, describe(routes))
+    check_routes(whole)
+    return whole
+
+
+def make_app(
+    kit: Kit,
+    *,
+    auth: Auth,
+    host: str,
+    port: int,
+    tls: bool = False,
+    allow_hosts: Iterable[str] = (),
+    pages: Sequence[Route] = (),
+    look: Look = PLAIN,
+    tick: Tick | None = None,
+    heartbeat: Callable[[], datetime | None] = lambda: None,
+    limits: Limits | None = None,
+    log: TextIO | None = None,
+) -> ASGIApp:
+    """Return the app that serves a house.
+
+    Args:
+        kit: the opened house.
+        auth: `token`: sign-in links and API tokens; `none`: everyone who reaches it may do everything.
+        host: the address it is bound to.
+        port: its port, for the session cookie's name.
+        tls: whether clients reach it over TLS.
+        allow_hosts: more host names under which it answers.
+        pages: the routes of the pages.
+        look: how errors and the sign-in form look.
+        tick: runs the loop once.
+        heartbeat: when the loop last finished a tick.
+        limits: bounds; the defaults if absent.
+        log: where the log goes; stderr if absent.
+
+    Raises:
+        InvalidInput: a route is not fully declared, or `auth` is `none` off loopback.
+    """
+    if auth == "none" and not security.is_loopback(host):
+        raise InvalidInput("'--auth none' is for this machine only; leave it away, or bind to 127.0.0.1.", where="auth")
+    bounds = limits or Limits()
+    written = Log(log or sys.stderr, kit.clock)
+    house = House(
+        kit=kit,
+        auth=auth,
+        version=__version__,
+        started_at=kit.clock.now(),
+        cursors=load_cursors(kit.home),
+        tick=tick,
+        heartbeat=heartbeat,
+    )
+    edge = Edge(
+        house=house,
+        limits=bounds,
+        hosts=LOOPBACK | {host.lower(), *(name.lower() for name in allow_hosts)},
+        any_address=host in ("0.0.0.0", "::"),  # noqa: S104  (compared, not bound)
+        cookie=security.cookie_name(port, tls=tls),
+        tls=tls,
+        threads=Threads(bounds.threads, bounds.waiting),
+        denials=Denials(kit, bounds, written),
+        look=look,
+        log=written,
+    )
+    return _assemble(edge, all_routes(look, pages))
+
+
+def _assemble(edge: Edge, routes: Sequence[Route]) -> ASGIApp:
+    by_path: dict[str, list[Route]] = defaultdict(list)
+    for route in routes:
+        by_path[route.path].append(route)
+    running = Running()
+    plain_first = sorted(by_path.items(), key=lambda item: ["{" in part for part in item[0].split("/")])
+    mounted = [
+        Mounted(path, Endpoint(edge, declared, running), name=path, methods=None) for path, declared in plain_first
+    ]
+    router = Router(mounted, redirect_slashes=False, default=_nothing_here)
+    open_paths = [(route.method, tuple(route.path.split("/")[1:])) for route in routes if route.permission == OPEN]
+    return ServerErrorMiddleware(Guard(router, edge, open_paths), handler=_unexpected(edge))
+
+
+async def _nothing_here(scope: Scope, receive: Receive, send: Send) -> None:
+    raise NotFound("There is nothing at this address.")
+
+
+def _unexpected(edge: Edge) -> Callable[[Request, Exception], Response]:
+    """Return what answers when an error was not foreseen: a number for the caller, the rest for the log."""
+
+    def answer(request: Request, error: Exception) -> Response:
+        number = edge.house.kit.ids.new("err")
+        edge.log.failure("request.failed", error, id=number, method=request.method, path=request.scope["path"])
+        problem = errors.unexpected(number, request.scope["path"])
+        page = not problem.at.startswith("/api") and "text/html" in request.headers.get("accept", "")
+        made = problem_answer(problem, edge.look, page=page)
+        given = {name.decode(): value.decode() for name, value in (*made.headers, *security.HEADERS)}
+        return Response(b"" if request.method == "HEAD" else made.body, made.status, given)
+
+    return answer
