@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TypeVar
 
-from sqlalchemy import Insert, Table, Update, insert
+from sqlalchemy import Delete, Insert, Table, Update, insert
 
 from keepwell.db.engine import Transaction
 
@@ -28,13 +28,21 @@ def update_rows(tx: Transaction, statement: Update, names: Sequence[str], rows: 
         _run(tx, statement, names, rows)
 
 
+def delete_rows(tx: Transaction, statement: Delete, names: Sequence[str], rows: Sequence[tuple[object, ...]]) -> None:
+    """Run a delete once a row; its `bindparam`s are named in `names`, in the order of the rows' values."""
+    if rows:
+        _run(tx, statement, names, rows)
+
+
 def chunks(items: Sequence[Item], size: int = 5_000) -> Iterator[Sequence[Item]]:
     """Yield the items in runs of at most `size`: a statement takes a limited number of parameters."""
     for start in range(0, len(items), size):
         yield items[start : start + size]
 
 
-def _run(tx: Transaction, statement: Insert | Update, names: Sequence[str], rows: Sequence[tuple[object, ...]]) -> None:
+def _run(
+    tx: Transaction, statement: Insert | Update | Delete, names: Sequence[str], rows: Sequence[tuple[object, ...]]
+) -> None:
     compiled = statement.compile(dialect=tx.dialect, column_keys=list(names) if isinstance(statement, Insert) else None)
     order = compiled.positiontup
     if order is None:
