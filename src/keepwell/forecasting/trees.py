@@ -1,0 +1,109 @@
+"""The learner `lightgbm`: boosted trees on the ratio of the target to the series' size, by absolute error."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from keepwell.core.errors import NotInstalled
+from keepwell.forecasting.features import Examples
+from keepwell.forecasting.panel import Floats, Ints
+
+_SMALL = 20_000
+
+
+def fit(parts: Sequence[Examples], like: Sequence[Mapping[str, Any]] | None, seed: int) -> list[dict[str, Any]]:
+    """Fit one booster for each part; deterministic for a seed, whatever the number of threads.
+
+    Raises:
+        NotInstalled: LightGBM is missing.
+    """
+    return [_fit_one(part, seed) for part in parts]
+
+
+def predict(state: Mapping[str, Any], examples: Examples) -> Floats:
+    """Return the forecast ratio of each example.
+
+    Raises:
+        NotInstalled: LightGBM is missing.
+    """
+    if not state["text"]:
+        return np.full(len(examples), float(state["constant"]))
+    lightgbm = _library()
+    booster = lightgbm.Booster(model_str=zlib.decompress(state["text"]).decode())
+    return np.asarray(booster.predict(_matrix(examples, state["kinds"]), num_threads=_threads(len(examples))))
+
+
+def _fit_one(part: Examples, seed: int) -> dict[str, Any]:
+    lightgbm = _library()
+    kinds = {name: list(values) for name, values in part.kinds.items() if len(values) > 1}
+    constant = float(np.median(part.ratio)) if len(part) else 1.0
+    if len(part) < 40:
+        return {"text": b"", "kinds": kinds, "constant": constant}
+    matrix = _matrix(part, kinds)
+    data = lightgbm.Dataset(
+        matrix,
+        np.clip(part.ratio, -1.0, 8.0),
+        weight=part.scale / part.scale.mean(),
+        categorical_feature=list(range(part.x.shape[1], matrix.shape[1])),
+        params={"max_bin": 127, "verbosity": -1, "min_data_in_bin": 5},
+        free_raw_data=True,
+    )
+    booster = lightgbm.train(_settings(len(part), seed), data, num_boost_round=_rounds(len(part)))
+    return {"text": zlib.compress(booster.model_to_string().encode()), "kinds": kinds, "constant": constant}
+
+
+def _settings(rows: int, seed: int) -> dict[str, Any]:
+    return {
+        "objective": "l1",
+        "learning_rate": 0.06 if rows > _SMALL else 0.08,
+        "num_leaves": 63 if rows > _SMALL else 15,
+        "min_data_in_leaf": max(10, min(60, rows // 100)),
+        "feature_fraction": 0.6,
+        "lambda_l2": 1.0,
+        "cat_smooth": 20.0,
+        "max_bin": 127,
+        "seed": seed,
+        "deterministic": True,
+        "force_row_wise": True,
+        "num_threads": _threads(rows),
+        "verbosity": -1,
+    }
+
+
+def _rounds(rows: int) -> int:
+    return 300 if rows > _SMALL else 80
+
+
+def _threads(rows: int) -> int:
+    return 2 if rows > _SMALL else 1
+
+
+def _matrix(examples: Examples, kinds: Mapping[str, Sequence[str]]) -> np.ndarray:
+    columns = [examples.x]
+    names = list(examples.kinds)
+    columns.extend(
+        recode(examples.cats[:, names.index(name)], examples.kinds[name], values)[:, None].astype(np.float32)
+        for name, values in kinds.items()
+    )
+    return np.concatenate(columns, axis=1)
+
+
+def recode(codes: Ints, now: Sequence[str], then: Sequence[str]) -> Ints:
+    """Return codes into the values of today as codes into the values that were trained on, -1 for a new one."""
+    places = {value: i for i, value in enumerate(then)}
+    table = np.array([*(places.get(value, -1) for value in now), -1], dtype=np.int64)
+    return table[codes]
+
+
+def _library() -> Any:
+    try:
+        import lightgbm
+    except ImportError:
+        raise NotInstalled(
+            "The candidate 'lightgbm' needs an extra that is not installed: pip install 'keepwell[forecast]'."
+        ) from None
+    return lightgbm
