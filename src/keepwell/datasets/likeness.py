@@ -1,0 +1,105 @@
+"""Is a column like it was? Pure comparisons of one arrival with the blocks of those that were let in before.
+
+A block is a stretch of consecutive rows (see `parts.stats_of`), so one long history file counts as many.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import median
+
+import polars as pl
+
+from keepwell.datasets.model import Block, Stats
+
+_FEW_BLOCKS = 4
+_FEW_ROWS = 5
+_MAD = 1.4826
+_FLOOR = 0.01
+_COLLAPSE = 10
+_COLLAPSE_BLOCKS = 8
+_UNIT_ROWS = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Unlike:
+    """How a column differs from history, in one sentence; rows outside of `low` to `high` were never seen before."""
+
+    sentence: str
+    low: float
+    high: float
+    value: float
+    limit: float
+
+
+def past(history: Sequence[Stats], name: str) -> list[Block]:
+    """Return the blocks of a column over all arrivals, oldest first."""
+    return [block for stats in history for block in stats.blocks.get(name, ())]
+
+
+def mean_like(values: pl.Series, blocks: Sequence[Block], bound: float) -> Unlike | str | None:
+    """Compare an arrival's mean with the means of earlier blocks.
+
+    The measure is the distance from their median in robust deviations: 1.4826 times the median absolute deviation, at
+    least 1 % of the median's size, so that a history of equal means does not make every other mean infinitely far.
+
+    Returns:
+        How it differs when it is farther than `bound`, None when it is not, and why not when that cannot be said.
+    """
+    finite = _finite(values)
+    if len(blocks) < _FEW_BLOCKS or not len(finite):
+        return f"{len(blocks)} earlier blocks, {_FEW_BLOCKS} are needed" if len(finite) else "no value to compare"
+    means = [block.mean for block in blocks]
+    middle = median(means)
+    scale = max(_MAD * median(abs(m - middle) for m in means), _FLOOR * abs(middle), 1e-12)
+    mean = float(finite.mean())  # type: ignore[arg-type]
+    distance = abs(mean - middle) / scale
+    if distance <= bound:
+        return None
+    sentence = (
+        f"The mean of {values.name} is {mean:.4g}; earlier it was {middle:.4g} give or take {scale:.2g}, so this is "
+        f"{_times(distance)} deviations away and the contract allows {bound:g}. Has the unit changed?"
+    )
+    low, high = _range(blocks)
+    return Unlike(sentence, low, high, min(distance, 1e12), bound)
+
+
+def same_unit(values: pl.Series, blocks: Sequence[Block]) -> Unlike | str | None:
+    """Tell whether a column seems to come in another unit, with nothing declared of it.
+
+    It does when the bulk of the arrival (all but its lowest or highest tenth) lies farther outside of everything seen
+    before than that was wide; or, where all that was seen is positive, when its mean is a tenth or less of the least
+    mean of any block. A demand that halves or doubles, or a season never seen, does neither.
+    """
+    finite = _finite(values)
+    if sum(block.n for block in blocks) < _UNIT_ROWS or len(finite) < _FEW_ROWS:
+        return f"fewer than {_UNIT_ROWS} earlier values, or fewer than {_FEW_ROWS} now"
+    low, high = _range(blocks)
+    if low == high:
+        return "all earlier values are equal"
+    tenth, ninth = float(finite.quantile(0.1) or 0.0), float(finite.quantile(0.9) or 0.0)
+    width = high - low
+    jumped = tenth > high + width or ninth < low - width
+    mean, least = float(finite.mean()), min(block.mean for block in blocks)  # type: ignore[arg-type]
+    collapsed = low >= 0 < least and len(blocks) >= _COLLAPSE_BLOCKS and abs(mean) * _COLLAPSE <= least
+    if not (jumped or collapsed):
+        return None
+    sentence = (
+        f"{values.name} lies around {float(finite.median()):.4g}; all earlier rows lie between {low:.4g} and "  # type: ignore[arg-type]
+        f"{high:.4g}. Has the unit changed?"
+    )
+    return Unlike(sentence, low, high, mean, high if jumped and tenth > high else low)
+
+
+def _finite(values: pl.Series) -> pl.Series:
+    numbers = values.cast(pl.Float64).drop_nulls()
+    return numbers.filter(numbers.is_finite())
+
+
+def _range(blocks: Sequence[Block]) -> tuple[float, float]:
+    return min(block.low for block in blocks), max(block.high for block in blocks)
+
+
+def _times(distance: float) -> str:
+    return f"{distance:.1f}" if distance < 1000 else "over 1,000"

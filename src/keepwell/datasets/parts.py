@@ -1,0 +1,174 @@
+"""Parts: conditioned files as Parquet bytes, and the one table that parts in the order of arrival make."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+
+import polars as pl
+
+from keepwell.core.errors import Damaged
+from keepwell.datasets.model import Block, Form, Stats
+
+_MAX_BLOCKS = 32
+_ROWS_A_BLOCK = 50
+_PART = "\0part"
+
+KINDS: Mapping[type[pl.DataType], str] = {
+    pl.Int64: "integer", pl.Float64: "number", pl.String: "text",
+    pl.Boolean: "boolean", pl.Date: "date", pl.Datetime: "moment",
+}  # fmt: skip
+"""Types of the standard form, and the words a contract and a schema use for them."""
+
+
+def encode(frame: pl.DataFrame) -> bytes:
+    """Return a table as Parquet bytes; the same table gives the same bytes."""
+    sink = io.BytesIO()
+    frame.write_parquet(sink, compression="zstd", compression_level=3)
+    return sink.getvalue()
+
+
+def decode(path: Path) -> pl.DataFrame:
+    """Return the table of a part's file.
+
+    Raises:
+        Damaged: the file is no Parquet.
+    """
+    try:
+        return pl.read_parquet(path, glob=False)
+    except pl.exceptions.PolarsError as error:
+        raise Damaged(f"The part {path.name} cannot be read; restore it from a backup.") from error
+
+
+def schema_of(frame: pl.DataFrame) -> dict[str, str]:
+    """Return column to type word, in order."""
+    return {name: KINDS.get(kind.base_type(), str(kind)) for name, kind in frame.schema.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class Merged:
+    """The table that parts make.
+
+    Attributes:
+        frame: sorted by keys and time, each row the newest of its kind.
+        replaced: for each part, how many rows of earlier parts (or of its own) its rows replaced.
+    """
+
+    frame: pl.DataFrame
+    replaced: list[int]
+
+
+def assemble(frames: Sequence[pl.DataFrame], form: Form) -> pl.DataFrame:
+    """Return the table that parts make; see `merge`."""
+    whole = unite(frames).filter(pl.col(form.time).is_not_null())
+    identity = list(form.identity)
+    if len(frames) > 1 or whole.select(identity).is_duplicated().any():
+        whole = whole.unique(subset=identity, keep="last", maintain_order=True)
+    return whole.sort(identity, maintain_order=True)
+
+
+def merge(frames: Sequence[pl.DataFrame], form: Form) -> Merged:
+    """Return the table that parts make, and how many rows each part replaced.
+
+    Of rows with the same keys and time the last one stays. Rows without a time have no place in the table and are left
+    out.
+
+    Args:
+        frames: the parts' tables in the order of arrival.
+        form: what makes a row distinct.
+    """
+    identity = list(form.identity)
+    slim = unite([frame.select(identity).with_columns(pl.lit(i).alias(_PART)) for i, frame in enumerate(frames)])
+    slim = slim.filter(pl.col(form.time).is_not_null())
+    first = slim.unique(subset=identity, keep="first")
+    total, new = (dict(rows[_PART].value_counts().rows()) for rows in (slim, first))
+    return Merged(assemble(frames, form), [total.get(i, 0) - new.get(i, 0) for i in range(len(frames))])
+
+
+def unite(frames: Sequence[pl.DataFrame]) -> pl.DataFrame:
+    """Return the rows of all tables under one schema; a column that a table does not have is missing in its rows."""
+    schema = _common([frame.schema for frame in frames], [_empty(frame) for frame in frames])
+    return pl.concat([_under(frame, schema) for frame in frames], how="vertical")
+
+
+def stats_of(frame: pl.DataFrame, form: Form) -> Stats:
+    """Return what is remembered of a table in standard form, by which later arrivals are judged."""
+    times = frame[form.time].drop_nulls()
+    ordered = frame.sort(form.time, maintain_order=True)
+    count = max(1, min(_MAX_BLOCKS, frame.height // _ROWS_A_BLOCK))
+    numeric = [n for n, kind in frame.schema.items() if kind.is_numeric() and n not in form.identity]
+    bounds = [frame.height * i // count for i in range(count + 1)]
+    blocks: dict[str, list[Block]] = {name: [] for name in numeric}
+    for start, stop in pairwise(bounds):
+        for name, block in _blocks(ordered.slice(start, stop - start), numeric).items():
+            blocks[name].append(block)
+    return Stats(
+        rows=frame.height,
+        first=str(times.min()) if len(times) else None,
+        last=str(times.max()) if len(times) else None,
+        blocks={name: found for name, found in blocks.items() if found},
+    )
+
+
+def _blocks(frame: pl.DataFrame, numeric: Sequence[str]) -> dict[str, Block]:
+    if not numeric:
+        return {}
+    finite = frame.select(pl.col(name).cast(pl.Float64) for name in numeric)
+    finite = finite.with_columns(pl.when(pl.all().is_finite()).then(pl.all()))
+    counts, means, lows, highs = (
+        finite.select(pick).row(0) for pick in (pl.all().count(), pl.all().mean(), pl.all().min(), pl.all().max())
+    )
+    rows = zip(numeric, counts, means, lows, highs, strict=True)
+    return {name: Block(n, mean, low, high) for name, n, mean, low, high in rows if n}
+
+
+def _empty(frame: pl.DataFrame) -> set[str]:
+    """Return the columns in which every value is missing: their type says nothing."""
+    if not frame.height:
+        return set(frame.columns)
+    counts = frame.null_count().row(0)
+    return {name for name, missing in zip(frame.columns, counts, strict=True) if missing == frame.height}
+
+
+def _common(schemas: Sequence[Mapping[str, pl.DataType]], empty: Sequence[set[str]]) -> dict[str, pl.DataType]:
+    found: dict[str, pl.DataType] = {}
+    told: set[str] = set()
+    for schema, blank in zip(schemas, empty, strict=True):
+        for name, kind in schema.items():
+            if name not in told and (name not in found or name not in blank):
+                found[name] = kind
+            elif name in told and name not in blank:
+                found[name] = _wider(found[name], kind)
+            if name not in blank:
+                told.add(name)
+    return found
+
+
+def _wider(one: pl.DataType, other: pl.DataType) -> pl.DataType:
+    if one == other:
+        return one
+    pair = {one.base_type(), other.base_type()}
+    if pair == {pl.Int64, pl.Float64}:
+        return pl.Float64()
+    if pair == {pl.Boolean, pl.Int64}:
+        return pl.Int64()
+    if pair == {pl.Date, pl.Datetime}:
+        return pl.Datetime("us")
+    return pl.String()
+
+
+def _under(frame: pl.DataFrame, schema: Mapping[str, pl.DataType]) -> pl.DataFrame:
+    columns = []
+    for name, kind in schema.items():
+        if name not in frame.columns:
+            columns.append(pl.lit(None, dtype=kind).alias(name))
+        elif frame.schema[name] == kind:
+            columns.append(pl.col(name))
+        elif frame[name].null_count() == frame.height:
+            columns.append(pl.lit(None, dtype=kind).alias(name))
+        else:
+            columns.append(pl.col(name).cast(kind))
+    return frame.select(columns) if frame.height else pl.DataFrame(schema=dict(schema))

@@ -1,0 +1,462 @@
+"""Receive arriving files: condition, judge, and either let them into a new version or put them in quarantine.
+
+All long work is done before one transaction writes the arrivals, the version, the incidents and their events. What is
+stored before it is content-addressed, so a call that died at any point is simply made again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+import polars as pl
+
+from keepwell.charter.contract import Contract, contract_of, read_contract
+from keepwell.charter.model import Data
+from keepwell.core import failpoints
+from keepwell.core.calls import Call
+from keepwell.core.errors import Conflict, InvalidInput, NotFound
+from keepwell.datasets import service as datasets
+from keepwell.datasets.conditioning import Unfit, condition_tracked
+from keepwell.datasets.conform import conform
+from keepwell.datasets.contracts import failed_rows, judge
+from keepwell.datasets.expressions import row_expression
+from keepwell.datasets.model import (
+    Arrival,
+    DatasetVersion,
+    Entry,
+    Finding,
+    Form,
+    Manifest,
+    Part,
+    SourceFile,
+    Stats,
+    Step,
+)
+from keepwell.datasets.parts import encode, merge, stats_of
+from keepwell.datasets.reading import format_of, read_bytes, read_table
+from keepwell.datasets.service import STALE
+from keepwell.datasets.sources import natural, read_source, scan
+from keepwell.db import Transaction, read, write
+from keepwell.flows.kit import Kit
+from keepwell.governance.charters import AppliedCharter
+from keepwell.monitoring import service as monitoring
+
+_TRIES = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """What became of arriving files.
+
+    Attributes:
+        accepted: arrivals that are in the new version.
+        quarantined: arrivals that wait for a person.
+        version: the new version; None when nothing was let in.
+        skipped: files that changed or vanished while they were read, with the reason; they stay waiting.
+    """
+
+    accepted: tuple[Arrival, ...] = ()
+    quarantined: tuple[Arrival, ...] = ()
+    version: DatasetVersion | None = None
+    skipped: tuple[str, ...] = ()
+
+
+def waiting(kit: Kit, applied: AppliedCharter) -> list[SourceFile]:
+    """Return the files that the charter's source names and that never arrived, in the order of their names.
+
+    Raises:
+        InvalidInput: a link leads out of the source's folder.
+    """
+    data = applied.charter.data
+    if not data.source:
+        return []
+    with read(kit.db) as tx:
+        known, arrived = datasets.seen(tx, data.dataset)
+    found = scan([data.source], Path(applied.folder), known=known, missing_ok=True, skip_busy=True)
+    fresh = {file.sha256: file for file in reversed(found) if file.sha256 not in arrived}
+    return sorted(fresh.values(), key=lambda file: natural(file.uri))
+
+
+def receive(
+    kit: Kit,
+    applied: AppliedCharter,
+    actor: str,
+    files: Sequence[SourceFile | Path | str] | None = None,
+    received_at: datetime | None = None,
+) -> Received:
+    """Receive files: one, or a history of hundreds at once, in one transaction and at most one new version.
+
+    Args:
+        kit: the opened house.
+        applied: the charter in force.
+        actor: who receives.
+        files: scanned files, or patterns relative to the charter's folder; by default what is `waiting`.
+        received_at: when they came; by default now.
+
+    Raises:
+        InvalidInput: the charter's own parts cannot be used: a contract, an expression, a table that is joined.
+        NotFound: a table that is joined, the contract or a named file is not there.
+        NotInstalled: a file is Excel and the extra is missing.
+        Conflict: the dataset holds rows of another form.
+    """
+    chosen = waiting(kit, applied) if files is None else _named(applied, files)
+    if not chosen:
+        return Received()
+    context = _context(applied)
+    call = kit.call(actor)
+    came = received_at or call.now
+    for _ in range(_TRIES):
+        state = _state(kit, context)
+        examined = _examine_all(kit, context, state, chosen, came, call)
+        if not examined.arrivals:
+            return Received(skipped=tuple(examined.skipped))
+        try:
+            return _commit(kit, context, state, examined, call)
+        except Conflict as error:
+            if error.code != STALE:
+                raise
+    raise Conflict(f"The dataset {context.dataset} is being changed by others all the time; try again.")
+
+
+def settle(kit: Kit, arrival_id: str, actor: str, verdict: Literal["release", "reject"], reason: str) -> Arrival:
+    """Settle a quarantined arrival: `release` lets it in as a new version, `reject` keeps its bytes and record.
+
+    Raises:
+        NotFound: there is no such arrival.
+        InvalidInput: there is no reason.
+        Conflict: it is settled already, or it could not be read and so cannot be released.
+    """
+    if not 0 < len(reason.strip()) <= 2000:
+        raise InvalidInput("Say why, in 1 to 2000 characters.", where="reason")
+    call = kit.call(actor)
+    for _ in range(_TRIES):
+        try:
+            return _settle_once(kit, arrival_id, call, verdict, reason.strip())
+        except Conflict as error:
+            if error.code != STALE:
+                raise
+    raise Conflict("The dataset is being changed by others all the time; try again.")
+
+
+@dataclass(frozen=True, slots=True)
+class _Context:
+    """What all files of one call share."""
+
+    model: str
+    dataset: str
+    data: Data
+    folder: Path
+    contract: Contract
+    form: Form
+    watched: tuple[str, ...]
+    joined: dict[str, pl.DataFrame]
+    joined_files: list[SourceFile]
+
+
+@dataclass(slots=True)
+class _State:
+    """What the dataset held when the call began, and what this call adds to it."""
+
+    last: DatasetVersion | None
+    manifest: Manifest | None
+    base: pl.DataFrame | None
+    arrived: set[str]
+    seq: int
+    history: list[Stats]
+    schema: dict[str, str]
+
+
+@dataclass(slots=True)
+class _Examined:
+    """The files of one call, read, conditioned and judged."""
+
+    arrivals: list[tuple[Arrival, Stats | None, Entry | None]] = field(default_factory=list)
+    frames: list[pl.DataFrame] = field(default_factory=list)
+    """Tables of those that are accepted, in their order."""
+    skipped: list[str] = field(default_factory=list)
+    files: list[SourceFile] = field(default_factory=list)
+
+
+def _named(applied: AppliedCharter, files: Sequence[SourceFile | Path | str]) -> list[SourceFile]:
+    found: list[SourceFile] = []
+    for file in files:
+        if isinstance(file, SourceFile):
+            found.append(file)
+        else:
+            found.extend(sorted(scan([str(file)], Path(applied.folder)), key=lambda one: natural(one.uri)))
+    return list({file.sha256: file for file in reversed(found)}.values())[::-1]
+
+
+def _context(applied: AppliedCharter) -> _Context:
+    data, folder = applied.charter.data, Path(applied.folder)
+    for name, text in data.derive.items():
+        row_expression(text, f"data.derive.{name}")
+    if data.where is not None:
+        row_expression(data.where, "data.where")
+    joined, files = {}, []
+    for join in data.joins:
+        named = sorted(scan([join.source], folder), key=lambda file: natural(file.uri))
+        if not named:
+            raise NotFound(f"No file matches {join.source!r}.", where="data.joins")
+        joined[join.source] = pl.concat([read_table(file) for file in named], how="diagonal_relaxed")
+        files.extend(named)
+    roles = (data.target, *data.known_ahead, *data.observed, *data.static)
+    return _Context(
+        model=applied.charter.model,
+        dataset=data.dataset,
+        data=data,
+        folder=folder,
+        contract=_contract(data, folder),
+        form=Form(time=data.time, keys=data.keys),
+        watched=tuple(dict.fromkeys(roles)),
+        joined=joined,
+        joined_files=files,
+    )
+
+
+def _contract(data: Data, folder: Path) -> Contract:
+    if data.contract is None:
+        return Contract()
+    if not isinstance(data.contract, str):
+        return contract_of(data.contract)
+    path = folder / data.contract
+    try:
+        text = path.read_text()
+    except (OSError, UnicodeDecodeError, ValueError) as error:
+        raise NotFound(f"The contract {path} cannot be read.", where="data.contract") from error
+    return read_contract(text, path.name)
+
+
+def _state(kit: Kit, context: _Context) -> _State:
+    with read(kit.db) as tx:
+        last = datasets.latest(tx, context.dataset)
+        _, arrived = datasets.seen(tx, context.dataset)
+        seq = datasets.last_seq(tx, context.dataset)
+        history = datasets.history(tx, context.dataset)
+    manifest = datasets.manifest_of(kit.blobs, last) if last else None
+    if manifest is not None and manifest.form != context.form:
+        raise Conflict(
+            f"The dataset {context.dataset} holds rows of another time or other keys than the charter says now; "
+            "name another dataset in the charter.",
+            where="data.dataset",
+        )
+    return _State(
+        last=last,
+        manifest=manifest,
+        base=datasets.rows_of(kit.blobs, manifest) if manifest else None,
+        arrived=arrived,
+        seq=seq,
+        history=history,
+        schema=dict(last.schema) if last else {},
+    )
+
+
+def _examine_all(
+    kit: Kit, context: _Context, state: _State, files: Sequence[SourceFile], came: datetime, call: Call
+) -> _Examined:
+    done = _Examined()
+    for file in files:
+        if file.sha256 in state.arrived:
+            continue
+        try:
+            data = read_source(file)
+        except (Conflict, NotFound) as error:
+            done.skipped.append(str(error))
+            continue
+        done.files.append(file)
+        state.seq += 1
+        blank = Arrival(
+            id=call.ids.new("arr"),
+            dataset=context.dataset,
+            seq=state.seq,
+            uri=file.uri,
+            digest=file.sha256,
+            size=file.size,
+            state="quarantined",
+            received_at=came,
+            model=context.model,
+        )
+        done.arrivals.append(_examine(kit, context, state, done, file, data, blank))
+        failpoints.reach("receive.examined")
+    return done
+
+
+def _examine(
+    kit: Kit, context: _Context, state: _State, done: _Examined, file: SourceFile, data: bytes, blank: Arrival
+) -> tuple[Arrival, Stats | None, Entry | None]:
+    name = Path(file.uri).name
+    try:
+        raw = read_bytes(data, name, format_of(name, context.data.format))
+        made = condition_tracked(raw, context.data, context.folder, context.joined.__getitem__)
+        frame = conform(made.frame, state.schema)
+        verdict = judge(
+            context.contract, frame, state.history, form=context.form, received_at=blank.received_at,
+            watched=context.watched,
+        )  # fmt: skip
+    except InvalidInput as error:
+        return _unreadable(kit, blank, data, error), None, None
+    steps = [Step(what="read", detail=name, rows_in=raw.height, rows_out=raw.height), *made.steps]
+    blob = kit.blobs.put(encode(frame))
+    failpoints.reach("receive.part_stored")
+    part = Part(
+        blob=blob, rows=frame.height, seq=blank.seq, arrival=blank.id, source=file, steps=steps,
+        joined=context.joined_files,
+    )  # fmt: skip
+    entry = Entry(
+        part=part, form=context.form, patterns=[context.data.source], folder=str(context.folder),
+        format=context.data.format,
+    )  # fmt: skip
+    stats = stats_of(frame, context.form)
+    if verdict.kept:
+        state.history.append(stats)
+        done.frames.append(frame)
+        if not state.schema:
+            state.schema = datasets.schema_of(frame)
+        return replace(blank, state="accepted", rows=frame.height, part=blob), stats, entry
+    failing = failed_rows(frame, verdict)
+    held = replace(
+        blank,
+        rows=frame.height,
+        failed=int(verdict.failed.sum()),
+        findings=verdict.findings,
+        failed_rows=None if failing is None else kit.blobs.put(encode(failing)),
+        part=blob,
+        kept=kit.blobs.put(data),
+    )
+    failpoints.reach("receive.quarantine_stored")
+    return held, stats, entry
+
+
+def _unreadable(kit: Kit, blank: Arrival, data: bytes, error: InvalidInput) -> Arrival:
+    rows = error.rows if isinstance(error, Unfit) else None
+    failed = 0 if rows is None else rows.height
+    kept = None
+    if rows is not None:
+        kept = kit.blobs.put(encode(rows.with_columns(pl.lit(error.message).alias("reason"))))
+    finding = Finding("readable" if rows is None else f"form.{error.where}", str(error), failed)
+    held = replace(blank, failed=failed, findings=[finding], failed_rows=kept, kept=kit.blobs.put(data))
+    failpoints.reach("receive.quarantine_stored")
+    return held
+
+
+def _commit(kit: Kit, context: _Context, state: _State, examined: _Examined, call: Call) -> Received:
+    entries = [entry for arrival, _, entry in examined.arrivals if arrival.state == "accepted" and entry]
+    made, corrections = _draft(kit, context, state, examined, [entry.part for entry in entries])
+    failpoints.reach("receive.drafted")
+    with write(kit.db) as tx:
+        if _raced(tx, context, state, examined):
+            raise Conflict("Other files arrived meanwhile.", code=STALE)
+        datasets.claim(tx, call, context.dataset)
+        cause = (
+            f"arrivals:{len(entries)}" if len(entries) > 1 else f"arrival:{entries[0].part.arrival}" if entries else ""
+        )
+        new = datasets.add_version(tx, call, context.dataset, made, cause) if made else None
+        failpoints.reach("receive.version_added")
+        final = []
+        for arrival, stats, entry in examined.arrivals:
+            if arrival.state == "accepted":
+                count = corrections[arrival.id]
+                final.append((replace(arrival, version=new.id if new else None, corrections=count), stats, entry))
+            else:
+                final.append((replace(arrival, incident=_open(tx, call, arrival)), stats, entry))
+        datasets.add_arrivals(tx, call, final)
+        datasets.remember_seen(tx, context.dataset, examined.files)
+        failpoints.reach("receive.arrivals_added")
+    failpoints.reach("receive.committed")
+    return Received(
+        accepted=tuple(a for a, _, _ in final if a.state == "accepted"),
+        quarantined=tuple(a for a, _, _ in final if a.state == "quarantined"),
+        version=new,
+        skipped=tuple(examined.skipped),
+    )
+
+
+def _raced(tx: Transaction, context: _Context, state: _State, examined: _Examined) -> bool:
+    """Tell whether another call received something since this one looked."""
+    before = min(arrival.seq for arrival, _, _ in examined.arrivals) - 1
+    return datasets.last_seq(tx, context.dataset) != before
+
+
+def _draft(
+    kit: Kit, context: _Context, state: _State, examined: _Examined, parts: Sequence[Part]
+) -> tuple[datasets.Draft | None, dict[str, int]]:
+    if not parts:
+        return None, {}
+    old = state.manifest or Manifest(
+        patterns=[context.data.source], folder=str(context.folder), form=context.form, format=context.data.format
+    )
+    grown = msgspec.structs.replace(old, parts=[*old.parts, *parts])
+    base = [state.base] if state.base is not None else []
+    merged = merge([*base, *examined.frames], context.form)
+    counts = merged.replaced[len(base) :]
+    superseded = (state.last.superseded if state.last else 0) + sum(counts)
+    made = datasets.draft(kit.blobs, grown, merged.frame, superseded, state.last.id if state.last else None)
+    return made, {part.arrival: count for part, count in zip(parts, counts, strict=True)}
+
+
+def _open(tx: Transaction, call: Call, arrival: Arrival) -> str:
+    first = arrival.findings[0]
+    more = f" And {len(arrival.findings) - 1} more." if len(arrival.findings) > 1 else ""
+    facts = {
+        "arrival": arrival.id,
+        "rows": arrival.rows,
+        "failed": arrival.failed,
+        "checks": {finding.check: finding.rows for finding in arrival.findings},
+    }
+    incident = monitoring.open_incident(
+        tx,
+        call,
+        kind="data",
+        model=arrival.model,
+        subject=f"arrival:{arrival.id}",
+        title=f"{Path(arrival.uri).name} is in quarantine: {first.sentence}{more}"[:1000],
+        severity="bad",
+        datasets=(arrival.dataset,),
+        facts=facts,
+        cause=f"arrival:{arrival.id}",
+    )
+    return incident.id
+
+
+def _settle_once(kit: Kit, arrival_id: str, call: Call, verdict: Literal["release", "reject"], reason: str) -> Arrival:
+    with read(kit.db) as tx:
+        held = datasets.arrival(tx, arrival_id)
+        entry = datasets.entry_of(tx, arrival_id)
+        last = datasets.latest(tx, held.dataset)
+    if held.state != "quarantined":
+        raise Conflict(f"The arrival {held.id} is {held.state} already.")
+    settled = replace(held, settled_by=call.actor, settled_at=call.now)
+    if verdict == "reject":
+        return _write_settled(kit, call, replace(settled, state="rejected"), None, reason)
+    if entry is None:
+        raise Conflict(
+            f"The arrival {held.id} could not be read, so it cannot be released: mend the file, or reject it."
+        )
+    old = datasets.manifest_of(kit.blobs, last) if last else Manifest(
+        patterns=entry.patterns, folder=entry.folder, form=entry.form, format=entry.format
+    )  # fmt: skip
+    parts = sorted([*old.parts, entry.part], key=lambda part: part.seq)
+    merged = merge(datasets.frames_of(kit.blobs, parts), entry.form)
+    grown = msgspec.structs.replace(old, parts=parts)
+    made = datasets.draft(kit.blobs, grown, merged.frame, sum(merged.replaced), last.id if last else None)
+    count = merged.replaced[parts.index(entry.part)]
+    return _write_settled(kit, call, replace(settled, state="released", corrections=count), made, reason)
+
+
+def _write_settled(kit: Kit, call: Call, settled: Arrival, made: datasets.Draft | None, reason: str) -> Arrival:
+    failpoints.reach("settle.drafted")
+    with write(kit.db) as tx:
+        if made is not None:
+            new = datasets.add_version(tx, call, settled.dataset, made, f"release:{settled.id}")
+            settled = replace(settled, version=new.id)
+        datasets.settle_arrival(tx, call, settled, reason)
+        if settled.incident and monitoring.incident(tx, settled.incident).state == "open":
+            evidence = {"arrival": settled.id, "state": settled.state, "version": settled.version}
+            monitoring.close_incident(tx, call, settled.incident, reason, evidence)
+        failpoints.reach("settle.written")
+    return settled
