@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from cronsim import CronSim, CronSimError
 
@@ -37,8 +37,6 @@ def last_moment(text: str, now: datetime) -> datetime | None:
     Raises:
         InvalidInput: the text is not a schedule.
     """
-    from datetime import timedelta
-
     start = as_utc(now).replace(microsecond=0) + timedelta(seconds=1)
     return next(iter(_simulate(text, start, reverse=True)), None)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from datetime import date
 
 from keepwell.charter.crons import check_cron
@@ -14,7 +14,7 @@ from keepwell.charter.risk import demands_of
 from keepwell.charter.shape import Findings, Path
 from keepwell.core.errors import InvalidInput
 from keepwell.core.names import check_name, name_key
-from keepwell.core.spans import parse_span
+from keepwell.core.spans import parse_span, show_span
 
 _OWN = re.compile(r"(?P<file>[^:\0]+\.py):(?P<function>[A-Za-z_][A-Za-z0-9_]*)\Z")
 
@@ -200,8 +200,6 @@ def _steps(into: Findings, charter: Charter) -> None:
 
 
 def _times(every: str, count: int) -> str:
-    from keepwell.core.spans import show_span
-
     return show_span(parse_span(every) * count)
 
 
@@ -262,8 +260,3 @@ def _is_date(text: str) -> bool:
     except ValueError:
         return False
     return True
-
-
-def unknown_of(names: Iterable[str], known: Collection[str]) -> list[str]:
-    """Return the names that are not known, in order."""
-    return [name for name in names if name not in known]

@@ -24,16 +24,17 @@ def check_name(name: object, what: str = "name") -> str:
     """
     if not isinstance(name, str):
         raise InvalidInput(f"The {what} must be text.", where=what)
+    a_what = f"an {what}" if what[:1] in "aeiou" else f"a {what}"
     shown = ascii(name if len(name) <= 60 else name[:57] + "...")
     if not _GRAMMAR.match(name) or name != unicodedata.normalize("NFKC", name) or name[-1] in ". ":
         raise InvalidInput(
-            f"{shown} cannot be a {what}: use 1 to 200 letters, digits, spaces, '.', '_' or '-', "
+            f"{shown} cannot be {a_what}: use 1 to 200 letters, digits, spaces, '.', '_' or '-', "
             "starting with a letter or digit, not ending with a dot or space.",
             where=what,
         )
     folded = name.casefold()
     if folded.isdigit() or folded in _RESERVED or folded.split(".")[0].rstrip() in _DEVICES:
-        raise InvalidInput(f"{shown} cannot be a {what}: it means something else elsewhere; add a word.", where=what)
+        raise InvalidInput(f"{shown} cannot be {a_what}: it means something else elsewhere; add a word.", where=what)
     return name
 
 
