@@ -44,3 +44,39 @@ class Checkpoint:
     at: datetime
     key: str
     signature: str
+
+
+@dataclass(frozen=True, slots=True)
+class PublicKey:
+    """A key that signs, or signed, checkpoints.
+
+    Attributes:
+        key: its id: the first 16 hex digits of the sha256 of the public key.
+        public: the Ed25519 public key, hex.
+        seq: number of the entry that added it.
+        added_at: when that was.
+        introduced_by: id of the older key that signed its introduction; None for the first key and after a loss.
+        introduction: that signature, hex.
+    """
+
+    key: str
+    public: str
+    seq: int
+    added_at: datetime
+    introduced_by: str | None = None
+    introduction: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """An entry claimed from the outbox, to be told to somebody outside.
+
+    Attributes:
+        entry: what happened.
+        lease: proof of the claim; a claim that ran out and was taken over has another.
+        attempt: 1 for the first try.
+    """
+
+    entry: Entry
+    lease: str
+    attempt: int

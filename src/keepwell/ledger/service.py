@@ -12,7 +12,7 @@ from keepwell.core import failpoints
 from keepwell.core.calls import Call
 from keepwell.core.clock import iso
 from keepwell.core.digests import digest_json
-from keepwell.core.errors import Conflict, InvalidInput
+from keepwell.core.errors import Conflict, InvalidInput, NotFound
 from keepwell.core.events import Event
 from keepwell.db import Transaction
 from keepwell.ledger import rules, store
@@ -33,8 +33,8 @@ def append(tx: Transaction, call: Call, *events: Event) -> list[Entry]:
         InvalidInput: an event's body is not JSON.
     """
     last = store.head(tx)
-    seq, previous = last if last else (0, rules.GENESIS)
-    new: list[Entry] = []
+    seq, previous = last or (0, rules.GENESIS)
+    new: list[tuple[Entry, str]] = []
     salts: dict[int, bytes] = {}
     for event in events:
         seq += 1
@@ -42,16 +42,18 @@ def append(tx: Transaction, call: Call, *events: Event) -> list[Entry]:
         if event.note is not None:
             salts[seq] = secrets.token_bytes(32)
             commitment = rules.commit_note(event.note, salts[seq])
-        digest = rules.entry_hash(seq, call.now, call.actor, event, commitment, previous)
-        new.append(
+        body = rules.body_text(event)
+        digest = rules.entry_hash(seq, call.now, call.actor, event, body, commitment, previous)
+        new.append((
             Entry(seq, call.now, call.actor, event.kind, event.subject, event.body, commitment, previous, digest,
-                  event.note)
-        )  # fmt: skip
+                  event.note),
+            body,
+        ))  # fmt: skip
         previous = digest
     if new:
         store.add(tx, new, salts)
         failpoints.reach("ledger.appended")
-    return new
+    return [entry for entry, _ in new]
 
 
 def once(tx: Transaction, call: Call, request: object, effect: Callable[[], Answer], kind: type[Answer]) -> Answer:
@@ -88,9 +90,40 @@ def entries(
     *,
     subject: str | None = None,
     kind: str | None = None,
-    after: int = 0,
+    actor: str | None = None,
+    q: str | None = None,
+    after: int | None = None,
     before: int | None = None,
     limit: int = 100,
 ) -> Sequence[Entry]:
-    """Return entries: newest first, or oldest first from `after` on. `kind` is a prefix, such as `dataset.`."""
-    return store.find(tx, subject=subject, kind=kind, after=after, before=before, limit=limit)
+    """Return entries: newest first, or oldest first when `after` is given (0 starts with the first entry).
+
+    Args:
+        tx: a transaction.
+        subject: only of this subject.
+        kind: only of this kind, or, as a prefix, of kinds such as `dataset.`.
+        actor: only by this actor.
+        q: only with this text in subject, kind or actor; ASCII letters match in either case.
+        after: only entries with a larger number.
+        before: only entries with a smaller number.
+        limit: at most this many.
+    """
+    return store.find(tx, subject=subject, kind=kind, actor=actor, q=q, after=after, before=before, limit=limit)
+
+
+def entry(tx: Transaction, seq: int) -> Entry:
+    """Return one entry.
+
+    Raises:
+        NotFound: the ledger has no entry of that number.
+    """
+    found = store.entry(tx, seq)
+    if found is None:
+        raise NotFound(f"The ledger has no entry {seq}.")
+    return found
+
+
+def size(tx: Transaction) -> int:
+    """Return how many entries there are."""
+    last = store.head(tx)
+    return last[0] if last else 0
