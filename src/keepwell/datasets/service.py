@@ -1,14 +1,12 @@
 """Use cases of datasets: add versions, look them up, load them, record arrivals and settle them.
 
-Long work (digesting, conditioning, profiling) happens before the transaction, in `draft`; the transaction then adds the
-version only if no other came between.
+Long work (digesting, conditioning, profiling) happens before the transaction, see `content.draft`; the transaction then
+adds the version only if no other came between.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
 
 import msgspec
 import polars as pl
@@ -18,82 +16,17 @@ from keepwell.blobs import Blobs
 from keepwell.core import failpoints
 from keepwell.core.calls import Call
 from keepwell.core.clock import iso
-from keepwell.core.digests import digest_parts
 from keepwell.core.errors import Conflict, NotFound
 from keepwell.core.events import Event
 from keepwell.core.names import check_name, name_key
 from keepwell.datasets import store
-from keepwell.datasets.model import (
-    Arrival,
-    DatasetSummary,
-    DatasetVersion,
-    Entry,
-    Form,
-    Manifest,
-    Part,
-    SourceFile,
-    Stats,
-)
-from keepwell.datasets.parts import assemble, decode, encode, merge, schema_of, stats_of, unite
-from keepwell.datasets.profile import profile
-from keepwell.datasets.reading import read_table
-from keepwell.datasets.sources import scan
-from keepwell.db import Database, Transaction, read, write
-
-__all__ = ["scan"]
+from keepwell.datasets.content import Draft, manifest_of, rows_of
+from keepwell.datasets.model import Arrival, DatasetSummary, DatasetVersion, Entry, SourceFile, Stats
+from keepwell.datasets.sources import scan as scan
+from keepwell.db import Transaction
 
 STALE = "stale_parent"
 """Code of the conflict that another version was added in the meantime: draft again."""
-
-
-@dataclass(frozen=True, slots=True)
-class Draft:
-    """A version that is ready to be added: its manifest and profile are stored, its row is not."""
-
-    digest: str
-    rows: int | None
-    parts: int
-    schema: dict[str, str]
-    manifest: str
-    profile: str | None
-    superseded: int
-    parent: str | None
-
-
-def draft(blobs: Blobs, manifest: Manifest, frame: pl.DataFrame | None, superseded: int, parent: str | None) -> Draft:
-    """Store what a version is made of, outside of any transaction.
-
-    Args:
-        blobs: where manifest and profile go.
-        manifest: what the version is made of.
-        frame: its rows, corrections applied; None for files that are not tables.
-        superseded: rows of its parts that a later part replaced.
-        parent: id of the version that must still be the newest when this one is added; None: there is none.
-    """
-    stored = blobs.put(msgspec.json.encode(manifest))
-    failpoints.reach("dataset.manifest_stored")
-    described = None if frame is None else blobs.put(msgspec.json.encode(profile(frame)))
-    failpoints.reach("dataset.profile_stored")
-    return Draft(
-        digest=content_digest(manifest),
-        rows=None if frame is None else frame.height,
-        parts=len(manifest.parts) or len(manifest.files),
-        schema={} if frame is None else schema_of(frame),
-        manifest=stored,
-        profile=described,
-        superseded=superseded,
-        parent=parent,
-    )
-
-
-def content_digest(manifest: Manifest) -> str:
-    """Return the digest of what a version holds, the same wherever its files lie."""
-    if manifest.form is not None:
-        return digest_parts((manifest.form.time, *manifest.form.keys, *(part.blob for part in manifest.parts)))
-    cut = len(manifest.folder.rstrip("/")) + 1
-    inside = manifest.folder.rstrip("/") + "/"
-    names = (f.uri[cut:] if f.uri.startswith(inside) else f.uri for f in manifest.files)
-    return digest_parts(text for pair in zip(names, (f.sha256 for f in manifest.files), strict=True) for text in pair)
 
 
 def add_version(tx: Transaction, call: Call, dataset: str, made: Draft, cause: str) -> DatasetVersion:
@@ -139,45 +72,6 @@ def add_version(tx: Transaction, call: Call, dataset: str, made: Draft, cause: s
     }  # fmt: skip
     ledger.append(tx, call, Event("dataset.version_added", f"dataset:{dataset}", body))
     return new
-
-
-def publish(
-    db: Database, blobs: Blobs, call: Call, dataset: str, frame: pl.DataFrame, form: Form, cause: str
-) -> DatasetVersion:
-    """Add a table that Keepwell itself made as the next part of a dataset, such as a week's scores.
-
-    Rows with the keys and time of an earlier part replace its rows, as with arrivals.
-
-    Raises:
-        InvalidInput: the name breaks the grammar.
-        Conflict: the dataset holds rows of another form, or was changed too often meanwhile.
-    """
-    check_name(dataset, "dataset")
-    blob = blobs.put(encode(frame))
-    failpoints.reach("dataset.part_stored")
-    moment = int(call.now.timestamp() * 1_000_000_000)
-    source = SourceFile(f"keepwell:{cause}", 0, moment, moment, blob)
-    for _ in range(20):
-        with read(db) as tx:
-            last = store.latest(tx, dataset)
-        old = manifest_of(blobs, last) if last else Manifest(patterns=[], folder="", form=form)
-        if old.form != form:
-            raise Conflict(f"The dataset {dataset} holds rows of another form; publish under another name.")
-        if any(part.blob == blob and part.arrival == cause for part in old.parts) and last:
-            return last
-        seq = max((part.seq for part in old.parts), default=0) + 1
-        grown = msgspec.structs.replace(
-            old, parts=[*old.parts, Part(blob=blob, rows=frame.height, seq=seq, arrival=cause, source=source)]
-        )
-        merged = merge(frames_of(blobs, grown.parts), form)
-        made = draft(blobs, grown, merged.frame, sum(merged.replaced), last.id if last else None)
-        try:
-            with write(db) as tx:
-                return add_version(tx, call, dataset, made, cause)
-        except Conflict as error:
-            if error.code != STALE:
-                raise
-    raise Conflict(f"The dataset {dataset} is being changed by others all the time; try again.")
 
 
 def claim(tx: Transaction, call: Call, dataset: str) -> None:
@@ -241,21 +135,6 @@ def datasets(tx: Transaction) -> list[DatasetSummary]:
     ]
 
 
-def manifest_of(blobs: Blobs, found: DatasetVersion) -> Manifest:
-    """Return what a version is made of.
-
-    Raises:
-        NotFound: its manifest is not stored.
-        Damaged: its manifest's bytes have changed.
-    """
-    return msgspec.json.decode(blobs.get(found.manifest), type=Manifest)
-
-
-def profile_of(blobs: Blobs, found: DatasetVersion) -> dict[str, object] | None:
-    """Return the profile of a version, or None when it has none."""
-    return None if found.profile is None else msgspec.json.decode(blobs.get(found.profile), type=dict[str, object])
-
-
 def load(blobs: Blobs, tx: Transaction, version_id: str) -> pl.DataFrame:
     """Return the rows of a version: in standard form, sorted by keys and time, each row the newest of its kind.
 
@@ -267,18 +146,6 @@ def load(blobs: Blobs, tx: Transaction, version_id: str) -> pl.DataFrame:
         Damaged: a part's bytes have changed.
     """
     return rows_of(blobs, manifest_of(blobs, version(tx, version_id)))
-
-
-def rows_of(blobs: Blobs, manifest: Manifest) -> pl.DataFrame:
-    """Return the rows that a manifest stands for; see `load`."""
-    if manifest.form is None:
-        return unite([read_table(file, manifest.format) for file in manifest.files])
-    return assemble(frames_of(blobs, manifest.parts), manifest.form)
-
-
-def frames_of(blobs: Blobs, parts: Sequence[Part]) -> list[pl.DataFrame]:
-    """Return the tables of parts."""
-    return [decode(blobs.path(part.blob)) for part in parts]
 
 
 def remember_seen(tx: Transaction, dataset: str, files: Sequence[SourceFile]) -> None:
@@ -352,54 +219,6 @@ def entry_of(tx: Transaction, arrival_id: str) -> Entry | None:
     return None if found is None else msgspec.convert(found, Entry)
 
 
-def refer(
-    db: Database,
-    blobs: Blobs,
-    call: Call,
-    dataset: str,
-    patterns: Sequence[str],
-    folder: Path,
-    *,
-    form: str | None = None,
-    profiled: bool = True,
-) -> DatasetVersion:
-    """Add a version that refers to files where they lie; nothing is copied.
-
-    Args:
-        db: the database.
-        blobs: where manifest and profile go.
-        call: who adds it, and when.
-        dataset: the dataset's name.
-        patterns: files, folders and globs.
-        folder: what relative patterns start from.
-        form: format of the files; by default from their endings.
-        profiled: read tables for schema and profile; without it any bytes can be referred to.
-
-    Raises:
-        NotFound: no file is named.
-        InvalidInput: a name breaks the grammar, a link leads out, or a table cannot be read.
-        Conflict: the dataset is fed by a charter, or a file is being written.
-    """
-    check_name(dataset, "dataset")
-    with read(db) as tx:
-        last = store.latest(tx, dataset)
-    old = manifest_of(blobs, last) if last else None
-    if old is not None and old.form is not None:
-        raise Conflict(f"The dataset {dataset} is fed by a charter's arrivals; add these files under another name.")
-    known = {file.uri: file for file in old.files} if old else None
-    files = scan(patterns, folder, known=known)
-    if not files:
-        raise NotFound(f"No file matches {', '.join(map(repr, patterns))}.")
-    failpoints.reach("dataset.scanned")
-    manifest = Manifest(patterns=list(patterns), folder=str(folder), files=files, format=form)
-    if last is not None and last.digest == content_digest(manifest):
-        return last
-    frame = rows_of(blobs, manifest) if profiled else None
-    made = draft(blobs, manifest, frame, 0, last.id if last else None)
-    with write(db) as tx:
-        return add_version(tx, call, dataset, made, f"files:{len(files)}")
-
-
 def _arrival_event(arrival: Arrival) -> Event:
     checks: Mapping[str, object] = {finding.check: finding.rows for finding in arrival.findings}
     body = {
@@ -409,11 +228,3 @@ def _arrival_event(arrival: Arrival) -> Event:
         "received_at": iso(arrival.received_at), "corrections": arrival.corrections,
     }  # fmt: skip
     return Event(f"dataset.arrival_{arrival.state}", f"arrival:{arrival.id}", body)
-
-
-__all__ += [
-    "Draft", "add_arrivals", "add_version", "arrival", "arrivals", "claim", "content_digest", "datasets", "draft",
-    "entry_of", "frames_of", "history", "last_seq", "latest", "load", "manifest_of", "named_version", "profile_of",
-    "publish", "refer", "remember_seen", "rows_of", "schema_of", "seen", "settle_arrival", "stats_of",
-    "version", "versions",
-]  # fmt: skip

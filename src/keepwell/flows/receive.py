@@ -23,6 +23,7 @@ from keepwell.core.errors import Conflict, InvalidInput, NotFound
 from keepwell.datasets import service as datasets
 from keepwell.datasets.conditioning import Unfit, condition_tracked
 from keepwell.datasets.conform import conform
+from keepwell.datasets.content import Draft, draft, frames_of, manifest_of, rows_of
 from keepwell.datasets.contracts import failed_rows, judge
 from keepwell.datasets.expressions import row_expression
 from keepwell.datasets.model import (
@@ -37,7 +38,7 @@ from keepwell.datasets.model import (
     Stats,
     Step,
 )
-from keepwell.datasets.parts import encode, merge, stats_of
+from keepwell.datasets.parts import encode, merge, schema_of, stats_of
 from keepwell.datasets.reading import format_of, read_bytes, read_table
 from keepwell.datasets.service import STALE
 from keepwell.datasets.sources import natural, read_source, scan
@@ -238,7 +239,7 @@ def _state(kit: Kit, context: _Context) -> _State:
         _, arrived = datasets.seen(tx, context.dataset)
         seq = datasets.last_seq(tx, context.dataset)
         history = datasets.history(tx, context.dataset)
-    manifest = datasets.manifest_of(kit.blobs, last) if last else None
+    manifest = manifest_of(kit.blobs, last) if last else None
     if manifest is not None and manifest.form != context.form:
         raise Conflict(
             f"The dataset {context.dataset} holds rows of another time or other keys than the charter says now; "
@@ -248,7 +249,7 @@ def _state(kit: Kit, context: _Context) -> _State:
     return _State(
         last=last,
         manifest=manifest,
-        base=datasets.rows_of(kit.blobs, manifest) if manifest else None,
+        base=rows_of(kit.blobs, manifest) if manifest else None,
         arrived=arrived,
         seq=seq,
         history=history,
@@ -316,7 +317,7 @@ def _examine(
         state.history.append(stats)
         done.frames.append(frame)
         if not state.schema:
-            state.schema = datasets.schema_of(frame)
+            state.schema = schema_of(frame)
         return replace(blank, state="accepted", rows=frame.height, part=blob), stats, entry
     failing = failed_rows(frame, verdict)
     held = replace(
@@ -384,7 +385,7 @@ def _raced(tx: Transaction, context: _Context, state: _State, examined: _Examine
 
 def _draft(
     kit: Kit, context: _Context, state: _State, examined: _Examined, parts: Sequence[Part]
-) -> tuple[datasets.Draft | None, dict[str, int]]:
+) -> tuple[Draft | None, dict[str, int]]:
     if not parts:
         return None, {}
     old = state.manifest or Manifest(
@@ -395,7 +396,7 @@ def _draft(
     merged = merge([*base, *examined.frames], context.form)
     counts = merged.replaced[len(base) :]
     superseded = (state.last.superseded if state.last else 0) + sum(counts)
-    made = datasets.draft(kit.blobs, grown, merged.frame, superseded, state.last.id if state.last else None)
+    made = draft(kit.blobs, grown, merged.frame, superseded, state.last.id if state.last else None)
     return made, {part.arrival: count for part, count in zip(parts, counts, strict=True)}
 
 
@@ -437,18 +438,18 @@ def _settle_once(kit: Kit, arrival_id: str, call: Call, verdict: Literal["releas
         raise Conflict(
             f"The arrival {held.id} could not be read, so it cannot be released: mend the file, or reject it."
         )
-    old = datasets.manifest_of(kit.blobs, last) if last else Manifest(
+    old = manifest_of(kit.blobs, last) if last else Manifest(
         patterns=entry.patterns, folder=entry.folder, form=entry.form, format=entry.format
     )  # fmt: skip
     parts = sorted([*old.parts, entry.part], key=lambda part: part.seq)
-    merged = merge(datasets.frames_of(kit.blobs, parts), entry.form)
+    merged = merge(frames_of(kit.blobs, parts), entry.form)
     grown = msgspec.structs.replace(old, parts=parts)
-    made = datasets.draft(kit.blobs, grown, merged.frame, sum(merged.replaced), last.id if last else None)
+    made = draft(kit.blobs, grown, merged.frame, sum(merged.replaced), last.id if last else None)
     count = merged.replaced[parts.index(entry.part)]
     return _write_settled(kit, call, replace(settled, state="released", corrections=count), made, reason)
 
 
-def _write_settled(kit: Kit, call: Call, settled: Arrival, made: datasets.Draft | None, reason: str) -> Arrival:
+def _write_settled(kit: Kit, call: Call, settled: Arrival, made: Draft | None, reason: str) -> Arrival:
     failpoints.reach("settle.drafted")
     with write(kit.db) as tx:
         if made is not None:
