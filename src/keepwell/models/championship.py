@@ -113,17 +113,9 @@ def previous_versions(tx: Transaction, model: str, environment: str, segments: S
 
 
 def _chosen(tx: Transaction, model: str, version_ids: Sequence[str]) -> list[ModelVersion]:
-    """Load versions of one model, at most one a segment, by segment."""
-    chosen = versions_by_id(tx, version_ids)
-    if not chosen:
+    if not version_ids:
         raise InvalidInput("Name at least one version.")
-    if foreign := next((v for v in chosen if v.model != model), None):
-        raise InvalidInput(f"{foreign.id} is a version of {foreign.model}, not of {model}.")
-    of_segment: dict[str, ModelVersion] = {}
-    for version in chosen:
-        if of_segment.setdefault(version.segment, version).id != version.id:
-            raise InvalidInput(f"Two versions of {version.segment} are named; one of them can be its champion.")
-    return sorted(of_segment.values(), key=_segment)
+    return rules.one_a_segment(model, versions_by_id(tx, version_ids))
 
 
 def _crown(

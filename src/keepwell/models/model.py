@@ -102,6 +102,18 @@ class ModelVersion:
 
 
 @dataclass(frozen=True, slots=True)
+class Standing:
+    """What a version is now, without where it came from."""
+
+    id: str
+    model: str
+    segment: str
+    number: int
+    state: VersionState
+    reason: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class Champion:
     """A version that answers, or answered, for a segment in an environment.
 

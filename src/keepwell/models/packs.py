@@ -50,6 +50,19 @@ def pack(blobs: Blobs, artifacts: Mapping[str, bytes]) -> tuple[str, list[Member
     return digest, members
 
 
+def verify(blobs: Blobs, digest: str, members: Iterable[Member]) -> None:
+    """Read a pack and verify that every member's bytes are in it.
+
+    Raises:
+        NotFound: the pack is not stored.
+        Damaged: it is not what its digest says, or a member's bytes are not.
+    """
+    data = memoryview(blobs.get(digest))
+    for member in members:
+        if digest_bytes(data[member.offset : member.offset + member.length]) != member.artifact:
+            raise Damaged(f"The bytes of {member.segment} in the pack are not what their digest says; pack them again.")
+
+
 def artifact(blobs: Blobs, version: ModelVersion) -> bytes:
     """Return a version's bytes, verified against its digest.
 

@@ -14,7 +14,7 @@ from keepwell.core.clock import from_iso
 from keepwell.core.names import name_key
 from keepwell.db import Transaction
 from keepwell.db.bulk import chunks
-from keepwell.models.model import Batch, Champion, FleetColumns, FleetMember, Model, ModelVersion
+from keepwell.models.model import Batch, Champion, FleetColumns, FleetMember, Model, ModelVersion, Standing
 from keepwell.models.rules import Query
 from keepwell.models.store import batches, champions, members, models, versions
 
@@ -75,6 +75,39 @@ def by_ids(tx: Transaction, ids: Sequence[str]) -> list[ModelVersion]:
     for part in chunks(list(dict.fromkeys(ids))):
         found.update((v.id, v) for v in _versions(tx, _VERSION.where(versions.c.id.in_(part))))
     return [found[version] for version in ids if version in found]
+
+
+def standings(tx: Transaction, ids: Sequence[str]) -> list[Standing]:
+    """Return what those versions are now, in the ids' order; what is not there is left out."""
+    here = versions.c
+    found: dict[str, Standing] = {}
+    for part in chunks(list(dict.fromkeys(ids))):
+        query = select(here.id, here.model, here.segment, here.number, here.state, here.reason)
+        found.update((row[0], Standing(*row)) for row in tx.execute(query.where(here.id.in_(part))))
+    return [found[version] for version in ids if version in found]
+
+
+def packs(tx: Transaction, ids: Sequence[str]) -> dict[str, str]:
+    """Return version to the digest of its pack."""
+    found: dict[str, str] = {}
+    for part in chunks(list(dict.fromkeys(ids))):
+        query = select(versions.c.id, batches.c.pack).join_from(versions, batches, batches.c.id == versions.c.batch)
+        found.update(tx.execute(query.where(versions.c.id.in_(part))).tuples().all())
+    return found
+
+
+def ids_of_batch(tx: Transaction, batch_id: str) -> dict[str, str]:
+    """Return segment to version of a batch, by segment."""
+    query = select(versions.c.segment, versions.c.id).where(versions.c.batch == batch_id).order_by(versions.c.segment)
+    return dict(tx.execute(query).tuples().all())
+
+
+def champion_ids(tx: Transaction, model: str, environment: str) -> dict[str, str]:
+    """Return segment to the version that is its champion in an environment."""
+    query = select(champions.c.segment, champions.c.version_id).where(
+        champions.c.model == model, champions.c.environment == environment, champions.c.until.is_(None)
+    )
+    return dict(tx.execute(query).tuples().all())
 
 
 def of_batch(tx: Transaction, batch_id: str) -> list[ModelVersion]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from keepwell.core.errors import InvalidInput, NotFound
 from keepwell.core.ids import check_id
@@ -16,6 +16,7 @@ from keepwell.models.model import (
     FleetPage,
     Model,
     ModelVersion,
+    Standing,
     VersionPage,
 )
 
@@ -70,17 +71,42 @@ def versions_by_id(tx: Transaction, version_ids: Sequence[str]) -> list[ModelVer
         NotFound: one is not there.
     """
     found = queries.by_ids(tx, version_ids)
-    if len(found) != len(version_ids):
-        there = {v.id for v in found}
-        missing = next(v for v in version_ids if v not in there)
-        check_id(missing, "ver")
-        raise NotFound(f"There is no version {missing}; `keepwell model versions MODEL` lists those there are.")
+    _all_there(version_ids, {v.id for v in found})
+    return found
+
+
+def standings(tx: Transaction, version_ids: Sequence[str]) -> list[Standing]:
+    """Return what those versions are now, in the ids' order.
+
+    Raises:
+        InvalidInput: one is not the id of a version.
+        NotFound: one is not there.
+    """
+    found = queries.standings(tx, version_ids)
+    _all_there(version_ids, {one.id for one in found})
+    return found
+
+
+def packs(tx: Transaction, version_ids: Sequence[str]) -> dict[str, str]:
+    """Return version to the digest of the pack that holds its bytes.
+
+    Raises:
+        InvalidInput: one is not the id of a version.
+        NotFound: one is not there.
+    """
+    found = queries.packs(tx, version_ids)
+    _all_there(version_ids, found)
     return found
 
 
 def versions_of_batch(tx: Transaction, batch_id: str) -> list[ModelVersion]:
     """Return the versions of a batch, by segment."""
     return queries.of_batch(tx, batch_id)
+
+
+def ids_of_batch(tx: Transaction, batch_id: str) -> dict[str, str]:
+    """Return segment to version of a batch, by segment."""
+    return queries.ids_of_batch(tx, batch_id)
 
 
 def latest_versions(tx: Transaction, model: str) -> dict[str, ModelVersion]:
@@ -129,6 +155,11 @@ def versions(
 def champions(tx: Transaction, model: str, environment: str) -> dict[str, Champion]:
     """Return the champion of every segment that has one in an environment."""
     return {c.segment: c for c in queries.holders(tx, model, environment)}
+
+
+def champion_ids(tx: Transaction, model: str, environment: str) -> dict[str, str]:
+    """Return segment to the id of its champion, for every segment that has one in an environment."""
+    return queries.champion_ids(tx, model, environment)
 
 
 def champion_history(
@@ -208,3 +239,10 @@ def fleet_columns(tx: Transaction, model: str, environment: str) -> FleetColumns
 def state_counts(tx: Transaction, model: str) -> dict[str, int]:
     """Return how many members have a newest version in each state."""
     return queries.state_counts(tx, model)
+
+
+def _all_there(wanted: Sequence[str], there: Collection[str]) -> None:
+    missing = next((version for version in wanted if version not in there), None)
+    if missing is not None:
+        check_id(missing, "ver")
+        raise NotFound(f"There is no version {missing}; `keepwell model versions MODEL` lists those there are.")

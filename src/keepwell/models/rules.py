@@ -11,7 +11,7 @@ from typing import get_args
 from keepwell.core.digests import check_digest
 from keepwell.core.errors import Conflict, InvalidInput
 from keepwell.core.segments import ALL, segment_values
-from keepwell.models.model import Champion, Member, VersionState
+from keepwell.models.model import Champion, Member, ModelVersion, VersionState
 
 MOST_MEMBERS = 100_000
 """Members of one batch."""
@@ -97,6 +97,21 @@ def _check_segment(segment: str) -> None:
             f"{ascii(segment)[:80]} is not a segment's key: write 'all', or column=value pairs like region=South.",
             where="segment",
         )
+
+
+def one_a_segment(model: str, versions: Sequence[ModelVersion]) -> list[ModelVersion]:
+    """Return versions of one model by segment, when each segment has at most one.
+
+    Raises:
+        InvalidInput: a version is of another model, or two are of one segment.
+    """
+    of_segment: dict[str, ModelVersion] = {}
+    for version in versions:
+        if version.model != model:
+            raise InvalidInput(f"{version.id} is a version of {version.model}, not of {model}.")
+        if of_segment.setdefault(version.segment, version).id != version.id:
+            raise InvalidInput(f"Two versions of {version.segment} are named; one of them can be its champion.")
+    return [of_segment[segment] for segment in sorted(of_segment)]
 
 
 def search_text(segment: str) -> str:

@@ -22,18 +22,22 @@ from keepwell.db import Transaction
 from keepwell.ledger import append, once
 from keepwell.models import queries, rules, store
 from keepwell.models.championship import previous_versions, promote, roll_back
-from keepwell.models.listing import INLINE, keep, label
+from keepwell.models.listing import INLINE, keep
 from keepwell.models.model import Batch, Member, ModelVersion
-from keepwell.models.packs import artifact, artifacts, pack
+from keepwell.models.packs import artifact, artifacts, pack, verify
 from keepwell.models.reading import (
     batch,
     champion_history,
+    champion_ids,
     champions,
     fleet,
     fleet_columns,
+    ids_of_batch,
     latest_versions,
     model,
     models,
+    packs,
+    standings,
     state_counts,
     version,
     versions,
@@ -46,18 +50,23 @@ __all__ = [
     "artifacts",
     "batch",
     "champion_history",
+    "champion_ids",
     "champions",
     "fleet",
     "fleet_columns",
+    "ids_of_batch",
     "latest_versions",
     "model",
     "models",
     "pack",
+    "packs",
     "previous_versions",
     "promote",
     "register",
+    "register_batch",
     "roll_back",
     "set_state",
+    "standings",
     "state_counts",
     "version",
     "versions",
@@ -87,6 +96,39 @@ def register(
     trained_until: str,
     blobs: Blobs | None = None,
 ) -> list[ModelVersion]:
+    """Register a new version of each member, as `register_batch` does; return the versions, by segment."""
+    batch_id = register_batch(
+        tx,
+        call,
+        model,
+        members,
+        pack=pack,
+        run_id=run_id,
+        dataset_version=dataset_version,
+        code=code,
+        environment=environment,
+        trained_at=trained_at,
+        trained_until=trained_until,
+        blobs=blobs,
+    )
+    return queries.of_batch(tx, batch_id)
+
+
+def register_batch(
+    tx: Transaction,
+    call: Call,
+    model: str,
+    members: Sequence[Member],
+    *,
+    pack: str,
+    run_id: str | None,
+    dataset_version: str | None,
+    code: str | None,
+    environment: str | None,
+    trained_at: datetime,
+    trained_until: str,
+    blobs: Blobs | None = None,
+) -> str:
     """Register a new version of each member, with its lineage; the numbers of a segment have no gap.
 
     Args:
@@ -101,13 +143,16 @@ def register(
         environment: digest of the environment they were trained in.
         trained_at: when the training ended.
         trained_until: last time value they have seen.
-        blobs: where the canonical list of the batch is kept; without it the list can be rebuilt from the table.
+        blobs: where the pack is and the canonical list of the batch is kept: the members' bytes are verified. Without
+            it nothing is verified, and the list can be rebuilt from the table.
 
     Returns:
-        The versions, by segment.
+        The id of the batch; `ids_of_batch` and `versions_of_batch` tell what is in it.
 
     Raises:
         InvalidInput: a name, segment or number cannot be used.
+        NotFound: the pack is not stored.
+        Damaged: a member's bytes are not what its digest says.
         Conflict: the name differs only in case from one that is there.
     """
     ordered = rules.check_members(members)
@@ -133,13 +178,12 @@ def register(
         created_at=call.now,
         created_by=call.actor,
     )
-    batch_id = once(tx, call, request, lambda: _register(tx, call, made, ordered, blobs), str)
-    return queries.of_batch(tx, batch_id)
+    return once(tx, call, request, lambda: _register(tx, call, made, ordered, blobs), str)
 
 
 def set_state(
     tx: Transaction, call: Call, version_ids: Sequence[str], state: str, reason: str | Mapping[str, str]
-) -> list[ModelVersion]:
+) -> int:
     """Hold, reopen or discard versions; those that are in that state already only get the new reason.
 
     Args:
@@ -149,6 +193,9 @@ def set_state(
         state: `held`, `registered` or `discarded`; champions are made and ended by `promote` and `roll_back`.
         reason: why, in words: one for all, or one by version.
 
+    Returns:
+        How many changed.
+
     Raises:
         NotFound: a version is not there.
         InvalidInput: the state is one that only promotions give.
@@ -156,13 +203,13 @@ def set_state(
     """
     if rules.check_state(state) in ("promoted", "retired"):
         raise InvalidInput(f"A version becomes {state} by a promotion or a roll-back only.", where="state")
-    chosen = versions_by_id(tx, version_ids)
     request = {"do": "models.set_state", "versions": sorted(version_ids), "state": state}
-    once(tx, call, request, lambda: _set_state(tx, call, chosen, state, reason), int)
-    return versions_by_id(tx, version_ids)
+    return once(tx, call, request, lambda: _set_state(tx, call, version_ids, state, reason), int)
 
 
 def _register(tx: Transaction, call: Call, made: Batch, ordered: list[Member], blobs: Blobs | None) -> str:
+    if blobs is not None:
+        verify(blobs, made.pack, ordered)
     there = queries.model_name(tx, made.model)
     if there is None:
         store.add_model(tx, made.model, iso(call.now))
@@ -198,22 +245,22 @@ def _register(tx: Transaction, call: Call, made: Batch, ordered: list[Member], b
 
 
 def _set_state(
-    tx: Transaction, call: Call, chosen: Sequence[ModelVersion], state: str, reason: str | Mapping[str, str]
+    tx: Transaction, call: Call, version_ids: Sequence[str], state: str, reason: str | Mapping[str, str]
 ) -> int:
+    chosen = standings(tx, version_ids)
     for one in chosen:
-        rules.check_transition(label(one), one.state, state)
-    why = {v.id: reason if isinstance(reason, str) else reason.get(v.id, "") for v in chosen}
-    changed = [v for v in chosen if (v.state, v.reason) != (state, why[v.id] or None)]
-    by_model: dict[str, list[ModelVersion]] = {}
+        rules.check_transition(f"{one.model} {one.segment} v{one.number}", one.state, state)
+    why = {one.id: reason if isinstance(reason, str) else reason.get(one.id, "") for one in chosen}
+    changed = [one for one in chosen if (one.state, one.reason) != (state, why[one.id] or None)]
+    by_model: dict[str, list[list[object]]] = {}
     for one in changed:
-        by_model.setdefault(one.model, []).append(one)
-    kind = _STATED[state]
-    for name, stated in by_model.items():
-        listed: list[list[object]] = [[v.segment, v.number, v.id] for v in sorted(stated, key=lambda v: v.segment)]
-        body: dict[str, object] = {"count": len(listed), "members": digest_json(listed)}
+        by_model.setdefault(one.model, []).append([one.segment, one.number, one.id])
+    for name, listed in by_model.items():
+        body: dict[str, object] = {"count": len(listed), "members": digest_json(sorted(listed))}
         if len(listed) <= INLINE:
-            body["versions"] = listed
-        append(tx, call, Event(kind, f"model:{name}", body, note=reason if isinstance(reason, str) else None))
-    store.set_states(tx, [(state, v.id, why[v.id] or None) for v in changed])
+            body["versions"] = sorted(listed)
+        note = reason if isinstance(reason, str) else None
+        append(tx, call, Event(_STATED[state], f"model:{name}", body, note=note or None))
+    store.set_states(tx, [(state, one.id, why[one.id] or None) for one in changed])
     failpoints.reach("models.states_set")
     return len(changed)

@@ -7,6 +7,7 @@ is none yet is not applicable, and says so; against a champion whose evidence is
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
@@ -150,14 +151,14 @@ def verdicts_of(fleet: FleetVerdict) -> list[Verdict]:
     ]
 
 
-def gate_results(fleet: FleetVerdict, place: int) -> list[GateResult]:
-    """Return what one gate says of every version."""
+def gate_results(fleet: FleetVerdict, place: int, rows: Ints | slice = slice(None)) -> list[GateResult]:
+    """Return what one gate says of every version, or of those at some places."""
     gate = fleet.gates[place]
     who = "" if gate.reference == "value" else f"{gate.reference}.{gate.reference_metric}"
     against = f"{who} * {gate.factor:g}" if gate.factor != 1 else who
-    rows = zip(
-        fleet.gate_outcome[:, place].tolist(), fleet.left[:, place].tolist(), fleet.right[:, place].tolist(),
-        fleet.n[:, place].tolist(), fleet.slice[:, place].tolist(), fleet.why[:, place].tolist(), strict=True,
+    found = zip(
+        fleet.gate_outcome[rows, place].tolist(), fleet.left[rows, place].tolist(), fleet.right[rows, place].tolist(),
+        fleet.n[rows, place].tolist(), fleet.slice[rows, place].tolist(), fleet.why[rows, place].tolist(), strict=True,
     )  # fmt: skip
     return [
         GateResult(
@@ -168,8 +169,22 @@ def gate_results(fleet: FleetVerdict, place: int) -> list[GateResult]:
                 source=f" ({against})" if against else "",
             ),
         )
-        for code, left, right, n, cut, why in rows
+        for code, left, right, n, cut, why in found
     ]  # fmt: skip
+
+
+def reasons_of(fleet: FleetVerdict) -> dict[str, str]:
+    """Return why each version that did not pass did not: the first gate that says so, and its sentence."""
+    stopped = np.flatnonzero(fleet.outcome != PASSED)
+    if not stopped.size:
+        return {}
+    first = np.argmax(fleet.gate_outcome[stopped] == fleet.outcome[stopped, None], axis=1)
+    reasons: dict[str, str] = {}
+    for place in np.unique(first).tolist():
+        rows = stopped[first == place]
+        for row, result in zip(rows.tolist(), gate_results(fleet, place, rows), strict=True):
+            reasons[fleet.version_id[row]] = f"{result.clause} {result.outcome}: {result.reason}"
+    return reasons
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -317,4 +332,4 @@ def _holds(op: str, left: Floats, right: Floats) -> npt.NDArray[np.bool_]:
 
 
 def _known(value: float) -> float | None:
-    return value if np.isfinite(value) else None
+    return value if math.isfinite(value) else None

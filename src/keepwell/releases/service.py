@@ -30,7 +30,16 @@ from keepwell.releases.approving import (
     waiting_approvals,
     withdraw_approval,
 )
-from keepwell.releases.judging import columns_of, gate_results, joined, judge, judge_fleet, rules_digest, verdicts_of
+from keepwell.releases.judging import (
+    columns_of,
+    gate_results,
+    joined,
+    judge,
+    judge_fleet,
+    reasons_of,
+    rules_digest,
+    verdicts_of,
+)
 from keepwell.releases.model import OUTCOMES, Evidence, EvidenceColumns, FleetVerdict, Verdict
 
 __all__ = [
@@ -44,6 +53,7 @@ __all__ = [
     "joined",
     "judge",
     "judge_fleet",
+    "reasons_of",
     "record_verdicts",
     "rules_digest",
     "settle_approval",
@@ -110,9 +120,16 @@ def evidence(tx: Transaction, version_id: str) -> list[Evidence]:
     return [Evidence(*row) for row in _listed(found)]
 
 
-def evidence_of(tx: Transaction, version_ids: Sequence[str], subjects: Sequence[str] | None = None) -> EvidenceColumns:
-    """Return the measurements of versions as columns; of some subjects only, if they are named."""
-    return store.evidence_of(tx, version_ids, subjects)
+def evidence_of(
+    tx: Transaction,
+    version_ids: Sequence[str],
+    *,
+    subjects: Sequence[str] | None = None,
+    metrics: Sequence[str] | None = None,
+    slices: Sequence[str] | None = None,
+) -> EvidenceColumns:
+    """Return the measurements of versions as columns; of some subjects, metrics and slices only if they are named."""
+    return store.evidence_of(tx, version_ids, subjects=subjects, metrics=metrics, slices=slices)
 
 
 def record_verdicts(

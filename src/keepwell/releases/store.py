@@ -104,13 +104,22 @@ def measured(tx: Transaction, version_ids: Sequence[str]) -> frozenset[str]:
     return frozenset(found)
 
 
-def evidence_of(tx: Transaction, version_ids: Sequence[str], subjects: Sequence[str] | None = None) -> EvidenceColumns:
-    """Return the measurements of versions, by version, slice, subject and metric."""
+def evidence_of(
+    tx: Transaction,
+    version_ids: Sequence[str],
+    *,
+    subjects: Sequence[str] | None = None,
+    metrics: Sequence[str] | None = None,
+    slices: Sequence[str] | None = None,
+) -> EvidenceColumns:
+    """Return the measurements of versions, of some subjects, metrics and slices only if they are named."""
+    here = measurements.c
     rows: list[Row[Any]] = []
     for part in chunks(version_ids):
         query = select(measurements).where(measurements.c.version_id.in_(part))
-        if subjects is not None:
-            query = query.where(measurements.c.subject.in_(subjects))
+        for column, wanted in ((here.subject, subjects), (here.metric, metrics), (here.slice, slices)):
+            if wanted is not None:
+                query = query.where(column.in_(wanted))
         rows += tx.execute(query).all()
     version, cut, subject, metric, value, n = list(zip(*rows, strict=True)) or [()] * 6
     return EvidenceColumns(
