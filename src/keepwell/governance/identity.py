@@ -79,7 +79,7 @@ def new_token(
         InvalidInput: the name breaks the grammar, or the life is not between a minute and five years.
         NotFound: no such person.
     """
-    span = life or rules.LIFE["api"]
+    span = rules.LIFE["api"] if life is None else life
     if not timedelta(minutes=1) <= span <= LONGEST:
         raise InvalidInput("A token lives between one minute and five years.", where="life")
     return _issue(tx, call, person, "api", check_name(name), span, read_only=read_only)

@@ -17,7 +17,7 @@ from keepwell.server.limits import Limits
 from keepwell.server.routing import Problem
 
 LIMITS = Limits()
-MALFORMED = Problem(400, "bad_request", "This is not a well-formed HTTP/1.1 request.", None, "/")
+MALFORMED = Problem(400, "bad_request", "This is not a well-formed HTTP request.", None, "/")
 LARGE = Problem(431, "headers_too_large", "The request's head is too large.", None, "/")
 SLOW = Problem(408, "slow_head", "The request's head came too slowly.", None, "/")
 NOT_ORIGIN = Problem(400, "bad_path", "The request's target must be a path that starts with one '/'.", "path", "/")
@@ -97,8 +97,12 @@ class BoundedProtocol(HttpToolsProtocol):
             self._refuse(SLOW)
 
     def _refuse(self, problem: Problem) -> None:
-        """Answer and close; into the middle of another answer nothing is written."""
-        if self.cycle is None or self.cycle.response_complete:
+        """Answer and close; into the middle of another answer nothing is written. A request being read is dropped."""
+        pending = self.cycle is not None and not self.cycle.response_complete
+        if pending:
+            self.cycle.disconnected = True
+            self.cycle.message_event.set()
+        if not (pending and self.cycle.response_started):
             body = as_json(problem)
             head = [
                 (b"content-type", b"application/json"),
