@@ -18,7 +18,7 @@ from keepwell.charter.model import Data, Join
 from keepwell.core.errors import InvalidInput
 from keepwell.datasets.expressions import evaluate
 from keepwell.datasets.model import Step
-from keepwell.datasets.reading import read_table
+from keepwell.datasets.reading import read_table, settle_types
 from keepwell.datasets.sources import natural, scan
 from keepwell.datasets.times import settle_time
 
@@ -213,12 +213,7 @@ def _types(work: _Work, data: Data) -> None:
     target = frame[data.target]
     if not target.dtype.is_numeric():
         work.frame = frame.with_columns(_number(frame, target))
-    casts = [
-        pl.col(name).cast(pl.Int64 if kind.is_integer() else pl.Float64)
-        for name, kind in work.frame.schema.items()
-        if kind.is_numeric() and kind not in (pl.Int64, pl.Float64)
-    ]
-    work.frame = work.frame.with_columns(casts)
+    work.frame = settle_types(work.frame, "data.derive")
 
 
 def _number(frame: pl.DataFrame, target: pl.Series) -> pl.Series:

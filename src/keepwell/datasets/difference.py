@@ -60,7 +60,7 @@ class Moved:
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """What is different between two versions; `files` counts files for versions that only refer to them."""
+    """What is different between two versions; `files` holds the files they rest on, see `files`."""
 
     columns: list[ColumnChange]
     rows: RowChanges | None
@@ -68,13 +68,15 @@ class Difference:
     files: dict[str, list[str]]
 
 
-def compare(before: pl.DataFrame, after: pl.DataFrame, form: Form | None) -> Difference:
+def compare(
+    before: pl.DataFrame, after: pl.DataFrame, form: Form | None, changed_files: dict[str, list[str]] | None = None
+) -> Difference:
     """Compare two versions' rows; without a form rows have no identity and are not compared one by one."""
     rows = _rows(before, after, form) if form and {*form.identity} <= {*before.columns} & {*after.columns} else None
     shared = [name for name in before.columns if name in after.columns]
     moved = [_distribution(name, before[name], after[name]) for name in shared]
     moved.sort(key=lambda one: (-one.distance, one.column))
-    return Difference(columns(schema_of(before), schema_of(after)), rows, moved, {})
+    return Difference(columns(schema_of(before), schema_of(after)), rows, moved, changed_files or {})
 
 
 def columns(before: Mapping[str, str], after: Mapping[str, str]) -> list[ColumnChange]:
@@ -151,17 +153,21 @@ def _distribution(name: str, before: pl.Series, after: pl.Series) -> Moved:
     old, new = before.drop_nulls(), after.drop_nulls()
     if not len(old) or not len(new):
         distance = 0.0
-    elif before.dtype == after.dtype and (before.dtype.is_temporal() or before.dtype.is_numeric()):
-        distance = _smirnov(_physical(old), _physical(new))
-    elif before.dtype.is_numeric() and after.dtype.is_numeric():
+    elif before.dtype.is_numeric() and after.dtype.is_numeric() or before.dtype == after.dtype and _ordered(before):
         distance = _smirnov(_physical(old), _physical(new))
     else:
         distance = _variation(old, new)
-    return Moved(name, distance, *gaps, moved=distance > MOVED or abs(gaps[0] - gaps[1]) > MOVED)
+    was, now = gaps
+    return Moved(name, distance, was, now, distance > MOVED or abs(was - now) > MOVED)
+
+
+def _ordered(values: pl.Series) -> bool:
+    return values.dtype.is_temporal()
 
 
 def _physical(values: pl.Series) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
-    return np.sort(values.to_physical().cast(pl.Float64).to_numpy())
+    numbers: np.ndarray[tuple[int], np.dtype[np.float64]] = values.to_physical().cast(pl.Float64).to_numpy()
+    return np.sort(numbers)
 
 
 def _smirnov(

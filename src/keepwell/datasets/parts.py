@@ -161,11 +161,14 @@ def _wider(one: pl.DataType, other: pl.DataType) -> pl.DataType:
 
 
 def _under(frame: pl.DataFrame, schema: Mapping[str, pl.DataType]) -> pl.DataFrame:
+    had = frame.schema
+    if had == schema and list(had) == list(schema):
+        return frame
     columns = []
     for name, kind in schema.items():
-        if name not in frame.columns:
+        if name not in had:
             columns.append(pl.lit(None, dtype=kind).alias(name))
-        elif frame.schema[name] == kind:
+        elif had[name] == kind:
             columns.append(pl.col(name))
         elif frame[name].null_count() == frame.height:
             columns.append(pl.lit(None, dtype=kind).alias(name))

@@ -80,7 +80,7 @@ def read_bytes(data: bytes, name: str, form: Format) -> pl.DataFrame:
     except (PolarsError, PanicException) as error:
         first = str(error).splitlines()[0].rstrip(".")
         raise InvalidInput(f"The file cannot be read as {form}: {first}.", where=name) from error
-    return _settle_types(frame, name)
+    return settle_types(frame, name)
 
 
 def _read_csv(data: bytes, name: str) -> pl.DataFrame:
@@ -172,7 +172,12 @@ def _read_excel(data: bytes, name: str) -> pl.DataFrame:
         raise InvalidInput(f"The file cannot be read as Excel: {first}.", where=name) from error
 
 
-def _settle_types(frame: pl.DataFrame, name: str) -> pl.DataFrame:
+def settle_types(frame: pl.DataFrame, name: str) -> pl.DataFrame:
+    """Return a table with the types of the standard form: integer, number, text, boolean, date, moment.
+
+    Raises:
+        InvalidInput: a column holds no plain values, or there are no or too many columns; `where` is `name`.
+    """
     if not frame.width:
         raise InvalidInput("The file has no columns.", where=name)
     if frame.width > _MAX_COLUMNS:
@@ -197,7 +202,9 @@ def _settled(values: pl.Series, name: str) -> pl.Series:
             "or moments.",
             where=name,
         )
-    return values.cast(pl.Float64) if isinstance(kind, pl.Decimal) else values
+    if kind in (pl.Boolean, pl.Date):
+        return values
+    return values.cast(pl.Int64 if kind.is_integer() else pl.Float64)
 
 
 def _fits(values: pl.Series) -> bool:

@@ -73,14 +73,7 @@ def waiting(kit: Kit, applied: AppliedCharter) -> list[SourceFile]:
     Raises:
         InvalidInput: a link leads out of the source's folder.
     """
-    data = applied.charter.data
-    if not data.source:
-        return []
-    with read(kit.db) as tx:
-        known, arrived = datasets.seen(tx, data.dataset)
-    found = scan([data.source], Path(applied.folder), known=known, missing_ok=True, skip_busy=True)
-    fresh = {file.sha256: file for file in reversed(found) if file.sha256 not in arrived}
-    return sorted(fresh.values(), key=lambda file: natural(file.uri))
+    return _look(kit, applied)[0]
 
 
 def receive(
@@ -105,7 +98,10 @@ def receive(
         NotInstalled: a file is Excel and the extra is missing.
         Conflict: the dataset holds rows of another form.
     """
-    chosen = waiting(kit, applied) if files is None else _named(applied, files)
+    chosen, copies = _look(kit, applied) if files is None else (_named(applied, files), [])
+    if copies:
+        with write(kit.db) as tx:
+            datasets.remember_seen(tx, applied.charter.data.dataset, copies)
     if not chosen:
         return Received()
     context = _context(applied)
@@ -183,6 +179,19 @@ class _Examined:
     files: list[SourceFile] = field(default_factory=list)
 
 
+def _look(kit: Kit, applied: AppliedCharter) -> tuple[list[SourceFile], list[SourceFile]]:
+    """Return the files that wait, and those that were digested anew only to find that their content came before."""
+    data = applied.charter.data
+    if not data.source:
+        return [], []
+    with read(kit.db) as tx:
+        known, arrived = datasets.seen(tx, data.dataset)
+    found = scan([data.source], Path(applied.folder), known=known, missing_ok=True, skip_busy=True)
+    fresh = {file.sha256: file for file in reversed(found) if file.sha256 not in arrived}
+    copies = [file for file in found if file.sha256 in arrived and known.get(file.uri) != file]
+    return sorted(fresh.values(), key=lambda file: natural(file.uri)), copies
+
+
 def _named(applied: AppliedCharter, files: Sequence[SourceFile | Path | str]) -> list[SourceFile]:
     found: list[SourceFile] = []
     for file in files:
@@ -206,13 +215,16 @@ def _context(applied: AppliedCharter) -> _Context:
             raise NotFound(f"No file matches {join.source!r}.", where="data.joins")
         joined[join.source] = pl.concat([read_table(file) for file in named], how="diagonal_relaxed")
         files.extend(named)
+    contract = _contract(data, folder)
+    for name, text in contract.expressions.items():
+        row_expression(text, f"contract.expressions.{name}")
     roles = (data.target, *data.known_ahead, *data.observed, *data.static)
     return _Context(
         model=applied.charter.model,
         dataset=data.dataset,
         data=data,
         folder=folder,
-        contract=_contract(data, folder),
+        contract=contract,
         form=Form(time=data.time, keys=data.keys),
         watched=tuple(dict.fromkeys(roles)),
         joined=joined,
