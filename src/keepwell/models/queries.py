@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from functools import lru_cache
 from typing import Any
@@ -14,7 +14,7 @@ from keepwell.core.clock import from_iso
 from keepwell.core.names import name_key
 from keepwell.db import Transaction
 from keepwell.db.bulk import chunks
-from keepwell.models.model import Batch, Champion, FleetColumns, FleetMember, Model, ModelVersion, Standing
+from keepwell.models.model import Batch, Champion, Model, ModelVersion, Standing
 from keepwell.models.rules import Query
 from keepwell.models.store import batches, champions, members, models, versions
 
@@ -25,8 +25,6 @@ _LINEAGE = (
 _VERSION = select(versions, *(batches.c[name] for name in _LINEAGE)).join_from(
     versions, batches, batches.c.id == versions.c.batch
 )
-_challenger = versions.alias("challenger")
-_champion = versions.alias("champion")
 
 
 def model_name(tx: Transaction, name: str) -> str | None:
@@ -87,6 +85,16 @@ def standings(tx: Transaction, ids: Sequence[str]) -> list[Standing]:
     return [found[version] for version in ids if version in found]
 
 
+def numbered(tx: Transaction, model: str, segment: str, number: int | None) -> str | None:
+    """Return the id of a segment's version of that number, or of its newest."""
+    here = versions.c
+    query = select(here.id).where(here.model == model, here.segment == segment).order_by(here.number.desc()).limit(1)
+    if number is not None:
+        query = query.where(here.number == number)
+    found: str | None = tx.execute(query).scalar()
+    return found
+
+
 def packs(tx: Transaction, ids: Sequence[str]) -> dict[str, str]:
     """Return version to the digest of its pack."""
     found: dict[str, str] = {}
@@ -143,7 +151,7 @@ def page(
         query = query.where(versions.c.number == asked.number)
     if asked.parts:
         named = and_(members.c.model == versions.c.model, members.c.segment == versions.c.segment)
-        query = query.join(members, named).where(*_parts(asked))
+        query = query.join(members, named).where(*parts(asked))
     if after is not None:
         at, number = after
         same = and_(versions.c.segment == at, versions.c.number < number)
@@ -202,126 +210,9 @@ def discarded(tx: Transaction, model: str, segments: Sequence[str]) -> frozenset
     return frozenset(version for version, segment in tx.execute(query) if segment in wanted)
 
 
-def count_members(tx: Transaction, model: str, asked: Query) -> int:
-    """Return how many members a search finds."""
-    query = select(func.count()).select_from(members).where(*_asked(model, asked))
-    if asked.state is not None:
-        query = query.join(_challenger, _challenger.c.id == members.c.latest)
-    return int(tx.execute(query).scalar_one())
-
-
-def fleet_members(
-    tx: Transaction, model: str, environment: str, asked: Query, after: str | None, limit: int | None
-) -> list[FleetMember]:
-    """Return members by segment."""
-    query = _fleet(environment).where(*_asked(model, asked)).order_by(members.c.segment)
-    if after is not None:
-        query = query.where(members.c.segment > after)
-    return [_fleet_member(row) for row in tx.execute(query if limit is None else query.limit(limit))]
-
-
-def named_members(tx: Transaction, model: str, environment: str, segments: Sequence[str]) -> list[FleetMember]:
-    """Return the members of those segments, in that order."""
-    query = _fleet(environment).where(members.c.model == model, members.c.segment.in_(segments))
-    found = {row.segment: _fleet_member(row) for row in tx.execute(query)}
-    return [found[segment] for segment in segments]
-
-
-def member_metrics(
-    tx: Transaction, model: str, environment: str, asked: Query
-) -> list[tuple[str, Mapping[str, float | None]]]:
-    """Return (segment, metrics of its champion, or of its newest version without one) of all that a search finds."""
-    metrics = func.coalesce(_champion.c.metrics, _challenger.c.metrics, type_=versions.c.metrics.type)
-    query = _joined(select(members.c.segment, metrics), environment).where(*_asked(model, asked))
-    return list(tx.execute(query).tuples().all())
-
-
-def fleet_columns(tx: Transaction, model: str, environment: str) -> FleetColumns:
-    """Return a whole fleet as columns."""
-    trained, champion_trained = batches.alias("trained"), batches.alias("champion_trained")
-    query = (
-        _joined(
-            select(
-                members.c.segment,
-                members.c.latest,
-                members.c.number,
-                _challenger.c.state,
-                _challenger.c.reason,
-                trained.c.trained_at,
-                _challenger.c.metrics,
-                _challenger.c.facts,
-                champions.c.version_id,
-                champions.c.number,
-                champions.c.since,
-                champion_trained.c.trained_at,
-                _champion.c.metrics,
-            ),
-            environment,
-        )
-        .join(trained, trained.c.id == _challenger.c.batch)
-        .outerjoin(champion_trained, champion_trained.c.id == _champion.c.batch)
-        .where(members.c.model == model)
-        .order_by(members.c.segment)
-    )
-    columns: Sequence[Sequence[object]] = list(zip(*tx.execute(query), strict=True)) or [()] * 13
-    return FleetColumns(*columns)  # type: ignore[arg-type]
-
-
-def state_counts(tx: Transaction, model: str) -> dict[str, int]:
-    """Return how many members have a newest version in each state."""
-    query = (
-        select(versions.c.state, func.count())
-        .join_from(members, versions, versions.c.id == members.c.latest)
-        .where(members.c.model == model)
-        .group_by(versions.c.state)
-    )
-    return dict(tx.execute(query).tuples().all())
-
-
-def _asked(model: str, asked: Query) -> list[ColumnElement[bool]]:
-    wanted = [members.c.model == model, *_parts(asked)]
-    if asked.number is not None:
-        wanted.append(members.c.number == asked.number)
-    if asked.state is not None:
-        wanted.append(_challenger.c.state == asked.state)
-    return wanted
-
-
-def _parts(asked: Query) -> list[ColumnElement[bool]]:
+def parts(asked: Query) -> list[ColumnElement[bool]]:
+    """Return the conditions that each part of a search is somewhere in a member's key."""
     return [members.c.search.contains(part, autoescape=True) for part in asked.parts]
-
-
-def _joined(query: Select[Any], environment: str) -> Select[Any]:
-    """Join to members their newest version, and their champion in an environment."""
-    holds = and_(
-        champions.c.model == members.c.model,
-        champions.c.environment == environment,
-        champions.c.segment == members.c.segment,
-        champions.c.until.is_(None),
-    )
-    return (
-        query.select_from(members)
-        .join(_challenger, _challenger.c.id == members.c.latest)
-        .outerjoin(champions, holds)
-        .outerjoin(_champion, _champion.c.id == champions.c.version_id)
-    )
-
-
-def _fleet(environment: str) -> Select[Any]:
-    chosen = select(
-        members.c.segment,
-        members.c.latest,
-        members.c.number,
-        _challenger.c.state,
-        _challenger.c.reason,
-        _challenger.c.metrics,
-        batches.c.trained_at,
-        champions.c.version_id.label("champion_id"),
-        champions.c.number.label("champion_number"),
-        champions.c.since,
-        _champion.c.metrics.label("champion_metrics"),
-    )
-    return _joined(chosen, environment).join(batches, batches.c.id == _challenger.c.batch)
 
 
 def _versions(tx: Transaction, query: Select[Any]) -> list[ModelVersion]:
@@ -343,7 +234,8 @@ def _champions(tx: Transaction, query: Select[Any]) -> list[Champion]:
 
 
 @lru_cache(maxsize=4096)
-def _moment(text: str) -> datetime:
+def moment(text: str) -> datetime:
+    """Return the moment that a column holds; batches share theirs."""
     return from_iso(text)
 
 
@@ -362,10 +254,10 @@ def _version(row: Row[Any]) -> ModelVersion:
         dataset_version=row.dataset_version,
         code=row.code,
         environment=row.environment,
-        trained_at=_moment(row.trained_at),
+        trained_at=moment(row.trained_at),
         trained_until=row.trained_until,
         state=row.state,
-        created_at=_moment(row.created_at),
+        created_at=moment(row.created_at),
         created_by=row.created_by,
         reason=row.reason,
         facts=row.facts,
@@ -384,9 +276,9 @@ def _batch(row: Row[Any]) -> Batch:
         environment=row.environment,
         pack=row.pack,
         members=row.members,
-        trained_at=_moment(row.trained_at),
+        trained_at=moment(row.trained_at),
         trained_until=row.trained_until,
-        created_at=_moment(row.created_at),
+        created_at=moment(row.created_at),
         created_by=row.created_by,
     )
 
@@ -399,25 +291,9 @@ def _champion_of(row: Row[Any]) -> Champion:
         segment=row.segment,
         version_id=row.version_id,
         number=row.number,
-        since=_moment(row.since),
-        until=_moment(row.until) if row.until else None,
+        since=moment(row.since),
+        until=moment(row.until) if row.until else None,
         cause=row.cause,
         decision=row.decision,
         by=row.by,
-    )
-
-
-def _fleet_member(row: Row[Any]) -> FleetMember:
-    return FleetMember(
-        segment=row.segment,
-        version_id=row.latest,
-        number=row.number,
-        state=row.state,
-        reason=row.reason,
-        metrics=row.metrics,
-        trained_at=_moment(row.trained_at),
-        champion_id=row.champion_id,
-        champion_number=row.champion_number,
-        champion_since=_moment(row.since) if row.since else None,
-        champion_metrics=row.champion_metrics,
     )

@@ -8,7 +8,7 @@ from keepwell.core.errors import InvalidInput, NotFound
 from keepwell.core.ids import check_id
 from keepwell.core.paging import check_after, check_limit
 from keepwell.db import Transaction
-from keepwell.models import queries, rules
+from keepwell.models import fleets, queries, rules
 from keepwell.models.model import (
     Batch,
     Champion,
@@ -61,6 +61,24 @@ def version(tx: Transaction, version_id: str) -> ModelVersion:
     if not found:
         raise NotFound(f"There is no version {version_id}; `keepwell model versions MODEL` lists those there are.")
     return found[0]
+
+
+def named_version(tx: Transaction, text: str) -> ModelVersion:
+    """Return the version that a person names: its id, `MODEL/SEGMENT/vN`, `MODEL/SEGMENT` (its newest), `MODEL/vN`.
+
+    Raises:
+        InvalidInput: the text cannot name one.
+        NotFound: there is none.
+    """
+    if text.startswith("ver_"):
+        return version(tx, text)
+    name, segment, number = rules.parse_reference(text)
+    found = queries.numbered(tx, model(tx, name), segment, number)
+    if found is None:
+        raise NotFound(
+            f"There is no version {ascii(text)[:200]}; `keepwell model versions MODEL` lists those there are."
+        )
+    return version(tx, found)
 
 
 def versions_by_id(tx: Transaction, version_ids: Sequence[str]) -> list[ModelVersion]:
@@ -215,10 +233,10 @@ def fleet(
     size, place = check_limit(limit), check_after(after)
     asked = rules.narrow(rules.parse_query(q), state, number)
     if worst is None:
-        found = queries.fleet_members(tx, model, environment, asked, place, size + 1)
+        found = fleets.fleet_members(tx, model, environment, asked, place, size + 1)
         last = found[size - 1].segment if len(found) > size else None
-        return FleetPage(found[:size], queries.count_members(tx, model, asked), last)
-    ranked = rules.rank(queries.member_metrics(tx, model, environment, asked), worst)
+        return FleetPage(found[:size], fleets.count_members(tx, model, asked), last)
+    ranked = rules.rank(fleets.member_metrics(tx, model, environment, asked), worst)
     start = 0
     if place is not None:
         if place not in ranked:
@@ -227,18 +245,27 @@ def fleet(
     shown = ranked[start : start + size]
     more = start + size < len(ranked)
     return FleetPage(
-        queries.named_members(tx, model, environment, shown), len(ranked), shown[-1] if shown and more else None
+        fleets.named_members(tx, model, environment, shown), len(ranked), shown[-1] if shown and more else None
     )
+
+
+def found_versions(tx: Transaction, model: str, q: str | None = None) -> list[Standing]:
+    """Return what the newest versions of all members that a search finds are now, by segment.
+
+    Raises:
+        InvalidInput: the search cannot be meant.
+    """
+    return fleets.found_newest(tx, model, rules.parse_query(q))
 
 
 def fleet_columns(tx: Transaction, model: str, environment: str) -> FleetColumns:
     """Return a whole fleet as columns, for the loop and for the map."""
-    return queries.fleet_columns(tx, model, environment)
+    return fleets.fleet_columns(tx, model, environment)
 
 
 def state_counts(tx: Transaction, model: str) -> dict[str, int]:
     """Return how many members have a newest version in each state."""
-    return queries.state_counts(tx, model)
+    return fleets.state_counts(tx, model)
 
 
 def _all_there(wanted: Sequence[str], there: Collection[str]) -> None:

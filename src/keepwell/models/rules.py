@@ -188,6 +188,25 @@ def badness(metrics: Mapping[str, float | None], metric: str) -> float | None:
     return abs(value) if metric == "bias" else value
 
 
+def parse_reference(text: str) -> tuple[str, str, int | None]:
+    """Read how a person names a version: `MODEL/SEGMENT/vN`, `MODEL/vN`, `MODEL/SEGMENT` or `MODEL` (the newest).
+
+    Returns:
+        The model, the segment, and the number or None.
+
+    Raises:
+        InvalidInput: the text is empty, too long or not printable.
+    """
+    if not 0 < len(text) <= 800 or not text.isprintable():
+        raise InvalidInput("A version is named by its id, or as MODEL/SEGMENT/vN.", where="version")
+    model, _, rest = text.partition("/")
+    segment, slash, last = rest.rpartition("/")
+    match = _NUMBER.match(last)
+    if match is None:
+        return model, rest or ALL, None
+    return model, segment if slash else ALL, int(match[1])
+
+
 def rank(members: Iterable[tuple[str, Mapping[str, float | None]]], metric: str) -> list[str]:
     """Return segments, the worst by a metric first; those where it is not known come last, by key."""
     judged = [(segment, badness(metrics, metric)) for segment, metrics in members]

@@ -46,6 +46,7 @@ __all__ = [
     "add_evidence",
     "approvals",
     "ask_approval",
+    "clause_counts",
     "columns_of",
     "evidence",
     "evidence_of",
@@ -180,6 +181,11 @@ def record_verdicts(
 def verdicts(tx: Transaction, version_ids: Sequence[str], *, with_gates: bool = True) -> dict[str, Verdict]:
     """Return the newest verdict of each version that was judged."""
     return store.newest_verdicts(tx, version_ids, with_gates)
+
+
+def clause_counts(tx: Transaction, version_ids: Sequence[str]) -> dict[tuple[str, str], int]:
+    """Return (clause, outcome) to how many of the versions' newest verdicts say so."""
+    return store.clause_counts(tx, version_ids)
 
 
 def verdict_history(tx: Transaction, version_id: str) -> list[Verdict]:

@@ -2,11 +2,27 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
-from sqlalchemy import Column, Float, Index, Integer, Row, String, Table, Text, bindparam, delete, func, select, update
+from sqlalchemy import (
+    Column,
+    Float,
+    Index,
+    Integer,
+    Row,
+    String,
+    Subquery,
+    Table,
+    Text,
+    bindparam,
+    delete,
+    func,
+    select,
+    update,
+)  # fmt: skip
 
 from keepwell.core.clock import from_iso, iso
 from keepwell.db import Transaction, metadata
@@ -148,12 +164,7 @@ def newest_verdicts(tx: Transaction, version_ids: Sequence[str], with_gates: boo
     """Return the newest verdict of each version that has one."""
     found: dict[str, Verdict] = {}
     for part in chunks(version_ids):
-        last = (
-            select(verdicts.c.version_id, func.max(verdicts.c.seq).label("seq"))
-            .where(verdicts.c.version_id.in_(part))
-            .group_by(verdicts.c.version_id)
-            .subquery()
-        )
+        last = _last_verdicts(part)
         same = (verdicts.c.version_id == last.c.version_id) & (verdicts.c.seq == last.c.seq)
         rows = tx.execute(select(verdicts).join(last, same)).all()
         results: dict[str, list[GateResult]] = {}
@@ -176,13 +187,25 @@ def verdict_history(tx: Transaction, version_id: str) -> list[Verdict]:
     return [_verdict(row, results.get(row.seq, ())) for row in rows]
 
 
-def clause_counts(tx: Transaction, version_ids: Sequence[str]) -> list[tuple[str, str, int]]:
-    """Return (clause, outcome, how many) over the newest verdicts of versions."""
-    counts: dict[tuple[str, str], int] = {}
-    for verdict in newest_verdicts(tx, version_ids, with_gates=True).values():
-        for gate in verdict.gates:
-            counts[gate.clause, gate.outcome] = counts.get((gate.clause, gate.outcome), 0) + 1
-    return [(clause, outcome, count) for (clause, outcome), count in counts.items()]
+def clause_counts(tx: Transaction, version_ids: Sequence[str]) -> dict[tuple[str, str], int]:
+    """Return (clause, outcome) to how many of the versions' newest verdicts say so."""
+    counts: Counter[tuple[str, str]] = Counter()
+    for part in chunks(version_ids):
+        last = _last_verdicts(part)
+        here = (gates.c.version_id == last.c.version_id) & (gates.c.seq == last.c.seq)
+        query = select(gates.c.clause, gates.c.outcome, func.count()).join(last, here)
+        for clause, outcome, count in tx.execute(query.group_by(gates.c.clause, gates.c.outcome)):
+            counts[clause, outcome] += count
+    return dict(counts)
+
+
+def _last_verdicts(version_ids: Sequence[str]) -> Subquery:
+    return (
+        select(verdicts.c.version_id, func.max(verdicts.c.seq).label("seq"))
+        .where(verdicts.c.version_id.in_(version_ids))
+        .group_by(verdicts.c.version_id)
+        .subquery()
+    )
 
 
 def add_approvals(tx: Transaction, new: Sequence[Approval], seq: int) -> None:
