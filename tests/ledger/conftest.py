@@ -27,7 +27,12 @@ def fill(kit: Kit, count: int, *, noted: bool = True) -> None:
         assert isinstance(kit.clock, SimulatedClock)
         kit.clock.advance(timedelta(seconds=1))
         note = f"because of {number} \u00fc\u2028" if noted and number % 5 == 0 else None
-        body = {"number": number, "share": number / 7, "name": f"n\u00e4me {number}", "deep": {"b": [1, None, True], "a": ""}}
+        body = {
+            "number": number,
+            "share": number / 7,
+            "name": f"n\u00e4me {number}",
+            "deep": {"b": [1, None, True], "a": ""},
+        }
         with write(kit.db) as tx:
             append(tx, kit.call(ACTOR), Event("thing.made", f"thing:{number}", body, note=note))
 

@@ -14,7 +14,11 @@ class Blobs(Protocol):
         """Store bytes durably and return their digest; storing the same bytes again changes nothing."""
 
     def put_file(self, path: Path) -> str:
-        """Store a copy of a file's bytes durably and return their digest."""
+        """Store a copy of a file's bytes durably and return their digest.
+
+        Raises:
+            NotFound: there is no such file.
+        """
 
     def get(self, digest: str) -> bytes:
         """Return the bytes, verified.

@@ -17,7 +17,7 @@ from pathlib import Path
 import sqlalchemy
 from sqlalchemy import event
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError, DatabaseError
+from sqlalchemy.exc import ArgumentError, StatementError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from keepwell.core import failpoints
@@ -127,8 +127,10 @@ def in_plain_words(*, reading: bool = False) -> Iterator[None]:
         yield
     except PoolTimeoutError as error:
         raise Unavailable("The database is busy: too many calls at once. Try again.") from error
-    except (DatabaseError, sqlite3.DatabaseError) as error:
-        cause = error.orig if isinstance(error, DatabaseError) else error
+    except (StatementError, sqlite3.DatabaseError) as error:
+        if isinstance(error, StatementError) and isinstance(error.orig, KeepwellError):
+            raise error.orig from error  # a column type refused a value
+        cause = error.orig if isinstance(error, StatementError) else error
         code = getattr(cause, "sqlite_errorcode", 0) & 0xFF
         said = _SAID.get(code)
         if said is None or (reading and code == sqlite3.SQLITE_READONLY):

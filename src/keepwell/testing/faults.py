@@ -1,0 +1,81 @@
+"""Faults on demand: the n-th system call or statement of a piece of work fails, for n = 1, 2, 3 ... (SQLite's own way).
+
+A loop that raises n until nothing fired has shown what the work does when any one of its calls fails.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import event
+from sqlalchemy.engine import Engine
+
+CALLS = ("open", "write", "fsync", "replace", "mkdir", "unlink", "read")
+
+
+@dataclass
+class Fault:
+    """A fault that waits: how many calls are still to succeed, and whether it fired, on which call."""
+
+    left: int
+    fired: bool = False
+    name: str = ""
+
+    def count(self, name: str) -> bool:
+        """Count one call, and tell whether it is the one that fails."""
+        self.left -= 1
+        if self.left == 0:
+            self.fired, self.name = True, name
+        return self.left == 0
+
+
+@contextmanager
+def failing(nth: int, number: int, only: str | None = None) -> Iterator[Fault]:
+    """Make the n-th call of `os.open`, `os.write`, `os.fsync` ... fail with an error number.
+
+    Args:
+        nth: 1 for the first call.
+        number: such as `errno.ENOSPC`.
+        only: count calls of this function of `os` only.
+    """
+    fault = Fault(nth)
+    real = {name: getattr(os, name) for name in CALLS if only in (None, name)}
+
+    def wrap(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*arguments: Any, **named: Any) -> Any:
+            if fault.count(name):
+                raise OSError(number, os.strerror(number))
+            return function(*arguments, **named)
+
+        return call
+
+    for name, function in real.items():
+        setattr(os, name, wrap(name, function))
+    try:
+        yield fault
+    finally:
+        for name, function in real.items():
+            setattr(os, name, function)
+
+
+@contextmanager
+def failing_statements(engine: Engine, nth: int, message: str = "disk I/O error") -> Iterator[Fault]:
+    """Make the n-th statement on a database fail, as a disk that gives out would."""
+    fault = Fault(nth)
+
+    def before(*_: object) -> None:
+        if fault.count("statement"):
+            error = sqlite3.OperationalError(message)
+            error.sqlite_errorcode = sqlite3.SQLITE_IOERR
+            raise error
+
+    event.listen(engine, "before_cursor_execute", before)
+    try:
+        yield fault
+    finally:
+        event.remove(engine, "before_cursor_execute", before)
