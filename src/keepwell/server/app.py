@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Future
 from datetime import datetime
-from typing import TextIO
+from typing import Any, TextIO
 
 from starlette.middleware.errors import ServerErrorMiddleware
 from starlette.requests import Request
@@ -19,7 +21,7 @@ from keepwell import __version__
 from keepwell.core.errors import InvalidInput, NotFound
 from keepwell.flows.kit import Kit
 from keepwell.governance.identity_rules import OPEN
-from keepwell.server import api, errors, security, sign_in
+from keepwell.server import errors, health, security, sign_in
 from keepwell.server.answers import problem_answer
 from keepwell.server.cursors import load_cursors
 from keepwell.server.denials import Denials
@@ -41,13 +43,35 @@ def all_routes(look: Look = PLAIN, pages: Sequence[Route] = ()) -> tuple[Route, 
     Raises:
         InvalidInput: one is not fully declared.
     """
-    routes = (*api.ROUTES, *sign_in.routes(look), *pages)
+    from keepwell.server import api  # here, as with it comes every capability, tables of numbers and all
+
+    routes = (*health.ROUTES, *api.ROUTES, *sign_in.routes(look), *pages)
     whole = (*routes, describe(routes))
     check_routes(whole)
     return whole
 
 
 def make_app(
+    kit: Kit, *, auth: Auth, host: str, port: int, pages: Sequence[Route] = (), look: Look = PLAIN, **options: Any
+) -> ASGIApp:
+    """Return the app that serves a house, with all of its routes.
+
+    Args:
+        kit: the opened house.
+        auth: as for `make_edge`, and so are `host` and `port`.
+        host: the address it is bound to.
+        port: its port.
+        pages: the routes of the pages.
+        look: how errors and the sign-in form look.
+        options: what else `make_edge` takes.
+
+    Raises:
+        InvalidInput: a route is not fully declared, or `auth` is `none` off loopback.
+    """
+    return assemble(make_edge(kit, auth=auth, host=host, port=port, look=look, **options), all_routes(look, pages))
+
+
+def make_edge(
     kit: Kit,
     *,
     auth: Auth,
@@ -55,14 +79,13 @@ def make_app(
     port: int,
     tls: bool = False,
     allow_hosts: Iterable[str] = (),
-    pages: Sequence[Route] = (),
     look: Look = PLAIN,
     tick: Tick | None = None,
     heartbeat: Callable[[], datetime | None] = lambda: None,
     limits: Limits | None = None,
     log: TextIO | None = None,
-) -> ASGIApp:
-    """Return the app that serves a house.
+) -> Edge:
+    """Return what all routes of a server share.
 
     Args:
         kit: the opened house.
@@ -71,7 +94,6 @@ def make_app(
         port: its port, for the session cookie's name.
         tls: whether clients reach it over TLS.
         allow_hosts: more host names under which it answers.
-        pages: the routes of the pages.
         look: how errors and the sign-in form look.
         tick: runs the loop once.
         heartbeat: when the loop last finished a tick.
@@ -79,7 +101,7 @@ def make_app(
         log: where the log goes; stderr if absent.
 
     Raises:
-        InvalidInput: a route is not fully declared, or `auth` is `none` off loopback.
+        InvalidInput: `auth` is `none` off loopback.
     """
     if auth == "none" and not security.is_loopback(host):
         raise InvalidInput("'--auth none' is for this machine only; leave it away, or bind to 127.0.0.1.", where="auth")
@@ -94,7 +116,7 @@ def make_app(
         tick=tick,
         heartbeat=heartbeat,
     )
-    edge = Edge(
+    return Edge(
         house=house,
         limits=bounds,
         hosts=LOOPBACK | {host.lower(), *(name.lower() for name in allow_hosts)},
@@ -106,10 +128,38 @@ def make_app(
         look=look,
         log=written,
     )
-    return _assemble(edge, all_routes(look, pages))
 
 
-def _assemble(edge: Edge, routes: Sequence[Route]) -> ASGIApp:
+class Opening:
+    """An app that tells its health at once, and answers the rest when all of its routes are loaded.
+
+    Both are whole apps with a guard of their own; a request that comes in between waits.
+    """
+
+    def __init__(self, edge: Edge, build: Callable[[], ASGIApp]) -> None:
+        self._early = assemble(edge, health.ROUTES)
+        self._build = build
+        self._whole: Future[ASGIApp] = Future()
+
+    def open(self) -> None:
+        """Load the routes; runs once, in a thread. An error is raised here and to every request that waits."""
+        try:
+            self._whole.set_result(self._build())
+        except BaseException as error:
+            self._whole.set_exception(error)
+            raise
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if not self._whole.done() and scope.get("raw_path") == b"/health":
+            await self._early(scope, receive, send)
+        else:
+            app = await asyncio.shield(asyncio.wrap_future(self._whole))
+            await app(scope, receive, send)
+
+
+def assemble(edge: Edge, routes: Sequence[Route]) -> ASGIApp:
+    """Return the app of some routes: a router, wrapped in the guard, wrapped in the error boundary."""
     by_path: dict[str, list[Route]] = defaultdict(list)
     for route in routes:
         by_path[route.path].append(route)

@@ -48,7 +48,7 @@ def describe(routes: Sequence[Route]) -> Route:
 def openapi(routes: Sequence[Route]) -> dict[str, object]:
     """Return the OpenAPI 3.1 document of some routes."""
     types = [ErrorAnswer, *(kind for route in routes for kind in _json_types(route))]
-    found, components = msgspec.json.schema_components(types, ref_template=REF)
+    found, components = msgspec.json.schema_components(types, schema_hook=_anything, ref_template=REF)
     schemas = dict(zip((repr(kind) for kind in types), found, strict=True))
     paths: dict[str, dict[str, object]] = {}
     for route in routes:
@@ -65,6 +65,10 @@ def openapi(routes: Sequence[Route]) -> dict[str, object]:
             },
         },
     }
+
+
+def _anything(_kind: type) -> dict[str, Any]:
+    return {"description": "Any JSON value."}
 
 
 def _operation(route: Route, schemas: dict[str, Any], components: dict[str, Any]) -> dict[str, object]:

@@ -4,7 +4,7 @@ A capability's file lists its routes; `server/api/__init__.py` and `server/ui/__
 
     def versions(ask: Ask[VersionsQuery, None]) -> Page[ModelVersion]:
         with ask.read() as tx:
-            found = models.versions(tx, ask.path["model"], limit=ask.query.limit + 1, after=ask.after(str))
+            found = models.versions(tx, ask.path["model"], limit=ask.limit + 1, after=ask.after(str))
         return ask.page(found, lambda v: v.id)
 
     ROUTES = (
@@ -37,7 +37,7 @@ data URL but for images; scripts, styles and fonts come from files that a route 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -45,7 +45,6 @@ from typing import TYPE_CHECKING, Annotated, Any, Generic, Literal, Protocol, Ty
 
 import msgspec
 
-from keepwell import db
 from keepwell.core.calls import Call
 from keepwell.core.errors import InvalidInput
 from keepwell.db import Transaction
@@ -207,13 +206,13 @@ class Ask(Generic[Q, B]):
     @contextmanager
     def read(self) -> Iterator[Transaction]:
         """Open a transaction that sees one snapshot."""
-        with db.read(self.kit.db) as tx:
+        with self.kit.read() as tx:
             yield tx
 
     @contextmanager
     def write(self) -> Iterator[Transaction]:
         """Open a transaction that changes state."""
-        with db.write(self.kit.db) as tx:
+        with self.kit.write() as tx:
             yield tx
 
     def after(self, kind: type[T]) -> T | None:
@@ -225,12 +224,25 @@ class Ask(Generic[Q, B]):
         token = getattr(self.query, "cursor", None)
         return None if token is None else self.house.cursors.read(token, self._scope(), kind)
 
+    @property
+    def limit(self) -> int:
+        """How many items a page of this listing has."""
+        return int(getattr(self.query, "limit", MAX_PAGE))
+
     def page(self, found: Sequence[T], mark: Callable[[T], object]) -> Page[T]:
         """Return one page of a listing that was asked for one item more than the limit."""
-        limit = int(getattr(self.query, "limit", MAX_PAGE))
-        shown = list(found[:limit])
-        more = len(found) > limit
-        return Page(shown, self.house.cursors.make(mark(shown[-1]), self._scope()) if more else None)
+        shown = list(found[: self.limit])
+        return Page(shown, self.token(mark(shown[-1])) if len(found) > self.limit else None)
+
+    def page_of(self, everything: Iterable[T], mark: Callable[[T], str]) -> Page[T]:
+        """Return one page of a short listing that is at hand whole, in the order of `mark`."""
+        after = self.after(str)
+        rest = sorted((item for item in everything if after is None or mark(item) > after), key=mark)
+        return self.page(rest[: self.limit + 1], mark)
+
+    def token(self, mark: object) -> str | None:
+        """Return the token that says this listing goes on after a mark; None when it does not go on."""
+        return None if mark is None else self.house.cursors.make(mark, self._scope())
 
     def _scope(self) -> str:
         named = msgspec.to_builtins(self.query)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import functools
 import logging
 import resource
 import signal
@@ -10,21 +12,23 @@ import socket
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from types import FrameType
 from typing import TextIO
 
 import uvicorn
+from starlette.types import ASGIApp
 
 from keepwell import __version__, db, ledger
 from keepwell.core.errors import InvalidInput, Unavailable
 from keepwell.core.events import Event
 from keepwell.flows.kit import Kit
 from keepwell.governance import identity
-from keepwell.server import security, ui
-from keepwell.server.app import make_app
+from keepwell.server import security
+from keepwell.server.app import Opening, all_routes, assemble, make_edge
+from keepwell.server.guard import Edge
 from keepwell.server.limits import Limits
 from keepwell.server.log import IntoLog, Log
 from keepwell.server.protocol import BoundedProtocol
@@ -78,21 +82,25 @@ class Binding:
         return self.certificate is not None
 
 
+def _pages() -> tuple[Sequence[Route], Look]:
+    from keepwell.server import ui  # here, as they are loaded while the server listens already
+
+    return ui.ROUTES, ui.LOOK
+
+
 @dataclass(frozen=True, slots=True)
 class Parts:
     """What is served beside the API.
 
     Attributes:
-        pages: the routes of the pages.
-        look: how errors and the sign-in form look.
+        pages: loads the routes of the pages, and how errors and the sign-in form look.
         tick: runs the loop once.
         heartbeat: when the loop last finished a tick.
         limits: bounds of the edge.
         log: where the log goes; stderr if absent.
     """
 
-    pages: Sequence[Route] = ui.ROUTES
-    look: Look = ui.LOOK
+    pages: Callable[[], tuple[Sequence[Route], Look]] = _pages
     tick: Tick | None = None
     heartbeat: Callable[[], datetime | None] = lambda: None
     limits: Limits = field(default_factory=Limits)
@@ -128,21 +136,20 @@ def serve(
     with _listen(binding) as listener:
         port = int(listener.getsockname()[1])
         served = _open_up(kit, binding, owner, port)
-        app = make_app(
+        edge = make_edge(
             kit,
             auth=binding.auth,
             host=binding.host,
             port=port,
             tls=binding.tls,
             allow_hosts=binding.allow_hosts,
-            pages=chosen.pages,
-            look=chosen.look,
             tick=chosen.tick,
             heartbeat=chosen.heartbeat,
             limits=chosen.limits,
             log=chosen.log,
         )
-        server = _Server(_config(app, binding, chosen.limits), lambda: on_start(served))
+        app = Opening(edge, functools.partial(_whole, edge, chosen))
+        server = _Server(_config(app, binding, chosen.limits), app, lambda: on_start(served))
         with _into(log):
             log.write("server.started", address=served.address, auth=binding.auth, warnings=served.warnings)
             try:
@@ -151,6 +158,13 @@ def serve(
                 on_stop()
                 _note(kit, owner, "server.stopped", {})
                 log.write("server.stopped", address=served.address)
+        if server.failure is not None:
+            raise server.failure
+
+
+def _whole(edge: Edge, parts: Parts) -> ASGIApp:
+    pages, look = parts.pages()
+    return assemble(replace(edge, look=look), all_routes(look, pages))
 
 
 def check_binding(binding: Binding) -> None:
@@ -182,15 +196,24 @@ def check_binding(binding: Binding) -> None:
 
 
 class _Server(uvicorn.Server):
-    """uvicorn's server that returns after a signal, so that what comes after it runs."""
+    """uvicorn's server that returns after a signal, so that what comes after it runs; loads its routes as it starts."""
 
-    def __init__(self, config: uvicorn.Config, started: Callable[[], None]) -> None:
+    def __init__(self, config: uvicorn.Config, app: Opening, started: Callable[[], None]) -> None:
         super().__init__(config)
+        self.failure: BaseException | None = None
+        self._app = app
         self._on_started = started
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
+        loading = asyncio.get_running_loop().run_in_executor(None, self._app.open)
+        loading.add_done_callback(self._loaded)
         self._on_started()
+
+    def _loaded(self, loading: asyncio.Future[None]) -> None:
+        """Stop when the routes could not be loaded: a server without its routes is no server."""
+        self.failure = loading.exception()
+        self.should_exit = self.should_exit or self.failure is not None
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:

@@ -1,5 +1,25 @@
 """Every route of the API, one file a capability."""
 
-from keepwell.server.api import health
+from keepwell.server.api import (
+    charters,
+    datasets,
+    identity,
+    ledger,
+    models,
+    monitoring,
+    releases,
+    runs,
+    scorings,
+)
 
-ROUTES = (*health.ROUTES,)
+ROUTES = (
+    *charters.ROUTES,
+    *datasets.ROUTES,
+    *runs.ROUTES,
+    *models.ROUTES,
+    *releases.ROUTES,
+    *scorings.ROUTES,
+    *monitoring.ROUTES,
+    *ledger.ROUTES,
+    *identity.ROUTES,
+)
