@@ -87,11 +87,10 @@ def list_(dataset: str | None, home: str | None, as_json: bool) -> None:
 @json_option
 def show(what: str, home: str | None, as_json: bool) -> None:
     """Show a version (DATASET, DATASET@NUMBER or its id) with its profile, or an arrival with what is wrong with it."""
-    kit = open_kit(home)
     if what.startswith("arr_"):
-        _show_arrival(kit, what, as_json)
+        _show_arrival(home, what, as_json)
     else:
-        _show_version(kit, what, as_json)
+        _show_version(home, what, as_json)
 
 
 @command.command()
@@ -266,11 +265,12 @@ def _settle(arrival: str, verdict: str, reason: str, home: str | None, as_json: 
         click.echo(f"{settled.id} is {settled.state}{made}.")
 
 
-def _show_version(kit: Kit, what: str, as_json: bool) -> None:
+def _show_version(home: str | None, what: str, as_json: bool) -> None:
     from keepwell.datasets import service
     from keepwell.datasets.content import manifest_of, profile_of
     from keepwell.db import read
 
+    kit = open_kit(home)
     with read(kit.db) as tx:
         found = service.named_version(tx, what)
     manifest, profile = manifest_of(kit.blobs, found), profile_of(kit.blobs, found)
@@ -291,11 +291,12 @@ def _show_version(kit: Kit, what: str, as_json: bool) -> None:
         click.echo(_plain(f"{step.what}: {step.detail}: {step.rows_in:,} rows to {step.rows_out:,}"))
 
 
-def _show_arrival(kit: Kit, what: str, as_json: bool) -> None:
+def _show_arrival(home: str | None, what: str, as_json: bool) -> None:
     from keepwell.core.ids import check_id
     from keepwell.datasets import service
     from keepwell.db import read
 
+    kit = open_kit(home)
     with read(kit.db) as tx:
         found = service.arrival(tx, check_id(what, "arr"))
     failing = _failed(kit, found)

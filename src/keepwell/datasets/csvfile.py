@@ -62,7 +62,7 @@ def look(data: bytes, name: str) -> Layout:
     first, end = _first_record(data, skip, line_end)
     if not first.strip():
         raise InvalidInput("The file has no header: its first line is blank.", where=f"{name}:1")
-    separator = _separator(first)
+    separator = _separator(first, _first_record(data, end, line_end)[0])
     header = _header(first.decode(), separator, name)
     records, blank = _count(data, skip, line_end, separator, len(header), name)
     return Layout(
@@ -112,9 +112,14 @@ def _first_record(data: bytes, skip: int, line_end: bytes) -> tuple[bytes, int]:
     return data[skip:end].rstrip(b"\r"), end + 1
 
 
-def _separator(first: bytes) -> str:
-    plain = re.sub(rb'"[^"]*"', b"", first)
-    return max((chr(s) for s in _SEPARATORS), key=lambda s: plain.count(s.encode()))
+def _separator(first: bytes, second: bytes) -> str:
+    """Return the character that stands most often in the header, and as often in the line below where one does."""
+    counts = [
+        [re.sub(rb'"[^"]*"', b"", record).count(bytes([candidate])) for record in (first, second)]
+        for candidate in _SEPARATORS
+    ]
+    best = max(range(len(counts)), key=lambda i: (counts[i][0] == counts[i][1] > 0, counts[i][0]))
+    return chr(_SEPARATORS[best])
 
 
 def _header(first: str, separator: str, name: str) -> tuple[str, ...]:
@@ -139,22 +144,17 @@ def _count(data: bytes, skip: int, line_end: bytes, separator: str, width: int, 
         block = bytes_[start : start + size]
         final = start + len(block) == len(data)
         ends, separators, odd = _marks(block, line_end[0], ord(separator))
-        if final and odd:
-            at = start + (int(ends[-1]) + 1 if len(ends) else 0)
-            raise InvalidInput(
-                "A quote that is opened in the record that starts on this line is never closed: the file is cut, or a "
-                'quote inside a field is not doubled ("").',
-                where=f"{name}:{_line(data, at)}",
-            )
-        if final and (not len(ends) or ends[-1] != len(block) - 1):
+        if final and not odd and (not len(ends) or ends[-1] != len(block) - 1):
             ends = np.append(ends, len(block))
-        if not len(ends):
+        if not len(ends) and not final:
             size *= 2
             continue
         fields, empty = _fields(block, ends, separators)
         wrong = np.flatnonzero((fields != width) & ~empty) if width > 1 else np.flatnonzero(fields != width)
         if len(wrong):
             _refuse(data, start, ends, int(wrong[0]), int(fields[wrong[0]]), width, name)
+        if final and odd:
+            _refuse_open(data, start + (int(ends[-1]) + 1 if len(ends) else 0), name)
         blank += int(empty.sum()) if width > 1 else 0
         records += len(ends) - (int(empty.sum()) if width > 1 else 0)
         start += int(ends[-1]) + 1
@@ -180,7 +180,7 @@ def _fields(
     separators: np.ndarray[tuple[int], np.dtype[np.int64]],
 ) -> tuple[np.ndarray[tuple[int], np.dtype[np.int64]], np.ndarray[tuple[int], np.dtype[np.bool_]]]:
     """Return how many fields each record has, and whether it is a blank line."""
-    starts = np.concatenate(([0], ends[:-1] + 1))
+    starts = np.concatenate(([0], ends + 1))[: len(ends)]
     fields = np.diff(np.searchsorted(separators, ends), prepend=0) + 1
     length = ends - starts
     only_return = (length == 1) & (block[np.minimum(starts, len(block) - 1)] == ord("\r"))
@@ -207,4 +207,12 @@ def _refuse(
     raise InvalidInput(
         f"The line has {found} fields, the header has {width}; quote a field that holds the separator or a line end.",
         where=where,
+    )
+
+
+def _refuse_open(data: bytes, at: int, name: str) -> None:
+    raise InvalidInput(
+        "A quote that is opened in the record that starts on this line is never closed: the file is cut, or a quote "
+        'inside a field is not doubled ("").',
+        where=f"{name}:{_line(data, at)}",
     )

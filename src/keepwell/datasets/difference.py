@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -153,7 +154,7 @@ def _distribution(name: str, before: pl.Series, after: pl.Series) -> Moved:
     old, new = before.drop_nulls(), after.drop_nulls()
     if not len(old) or not len(new):
         distance = 0.0
-    elif before.dtype.is_numeric() and after.dtype.is_numeric() or before.dtype == after.dtype and _ordered(before):
+    elif _ordered(before.dtype) and _ordered(after.dtype) and before.dtype.is_numeric() == after.dtype.is_numeric():
         distance = _smirnov(_physical(old), _physical(new))
     else:
         distance = _variation(old, new)
@@ -161,12 +162,13 @@ def _distribution(name: str, before: pl.Series, after: pl.Series) -> Moved:
     return Moved(name, distance, was, now, distance > MOVED or abs(was - now) > MOVED)
 
 
-def _ordered(values: pl.Series) -> bool:
-    return values.dtype.is_temporal()
+def _ordered(kind: pl.DataType) -> bool:
+    return kind.is_numeric() or kind.is_temporal()
 
 
 def _physical(values: pl.Series) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
-    numbers: np.ndarray[tuple[int], np.dtype[np.float64]] = values.to_physical().cast(pl.Float64).to_numpy()
+    plain = values.cast(pl.Datetime("us")) if values.dtype == pl.Date else values
+    numbers: np.ndarray[tuple[int], np.dtype[np.float64]] = plain.to_physical().cast(pl.Float64).to_numpy()
     return np.sort(numbers)
 
 
@@ -185,4 +187,4 @@ def _variation(old: pl.Series, new: pl.Series) -> float:
         counts = values.cast(pl.String).alias("value").value_counts(name="count")
         shares.append({value: count / len(values) for value, count in counts.rows()})
     every = shares[0].keys() | shares[1].keys()
-    return sum(abs(shares[0].get(v, 0.0) - shares[1].get(v, 0.0)) for v in every) / 2
+    return math.fsum(abs(shares[0].get(v, 0.0) - shares[1].get(v, 0.0)) for v in every) / 2

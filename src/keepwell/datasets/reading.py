@@ -137,7 +137,7 @@ def _read_jsonl(data: bytes, name: str) -> pl.DataFrame:
 
 def _check_json(line: bytes, where: str) -> None:
     try:
-        value = json.loads(line, parse_constant=_no_constant, object_pairs_hook=_unique)
+        value = json.loads(line, parse_constant=_no_constant, parse_float=_finite, object_pairs_hook=_unique)
     except UnicodeDecodeError:
         raise InvalidInput("The line is not UTF-8; save the file as UTF-8.", where=where) from None
     except (ValueError, RecursionError) as error:
@@ -148,6 +148,13 @@ def _check_json(line: bytes, where: str) -> None:
 
 def _no_constant(text: str) -> object:
     raise ValueError(f"{text} is not a JSON number")
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if abs(number) == float("inf"):
+        raise ValueError(f"the number {text[:20]} is too large")
+    return number
 
 
 def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:

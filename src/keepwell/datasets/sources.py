@@ -14,6 +14,8 @@ import re
 import stat
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import chain
+from operator import attrgetter
 from pathlib import Path
 
 from keepwell.core.errors import Conflict, InvalidInput, NotFound, Unavailable
@@ -49,15 +51,17 @@ def scan(
         InvalidInput: a pattern cannot be used, a link leads out, or a name is not a regular file.
         Conflict: a file changed while it was digested.
     """
-    listed: dict[str, _LISTED] = {}
-    for pattern in patterns:
-        for item in _listing(pattern, folder, missing_ok):
-            listed[item[0]] = item
     seen = known or {}
     files: list[SourceFile] = []
     fresh: list[_LISTED] = []
-    for uri, item in listed.items():
-        old, status = seen.get(uri), item[2]
+    taken: set[str] = set()
+    for item in chain.from_iterable(_listing(pattern, folder, missing_ok) for pattern in patterns):
+        uri, _, status = item
+        if len(patterns) > 1:
+            if uri in taken:
+                continue
+            taken.add(uri)
+        old = seen.get(uri)
         if (
             old is not None
             and old.size == status.st_size
@@ -68,7 +72,7 @@ def scan(
         else:
             fresh.append(item)
     files.extend(_digested(fresh, skip_busy))
-    files.sort(key=_uri)
+    files.sort(key=attrgetter("uri"))
     return files
 
 
@@ -93,10 +97,6 @@ def read_source(file: SourceFile) -> bytes:
 def natural(uri: str) -> list[tuple[int, int | str]]:
     """Return a key that sorts `week_2` before `week_10`."""
     return [(0, int(piece)) if piece.isdigit() else (1, piece) for piece in re.split(r"([0-9]+)", uri) if piece]
-
-
-def _uri(file: SourceFile) -> str:
-    return file.uri
 
 
 def _why(error: OSError) -> str:
@@ -168,7 +168,12 @@ def _walk(base: str, accept: re.Pattern[str] | None, deep: bool) -> Iterator[_LI
                 if entry.name[0] == ".":
                     continue
                 path = entry.path
-                if _is_folder(entry):
+                if entry.is_file(follow_symlinks=False):  # nearly all are: no further question
+                    if accept is None or accept.match(path, cut):
+                        if not path.isascii():
+                            _check_text(path)
+                        yield path, path, entry.stat(follow_symlinks=False)
+                elif _is_folder(entry):
                     real = os.path.realpath(path) if entry.is_symlink() else ""
                     if deep and not (real and _loops(path, real, root, visited)):
                         waiting.append(path)

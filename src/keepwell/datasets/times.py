@@ -37,6 +37,8 @@ def settle_time(values: pl.Series) -> pl.Series | WrongTime:
     if kind.is_float():
         wrong = (values != values.floor()) | values.is_infinite()
         return values.cast(pl.Int64) if not wrong.any() else _wrong(values, wrong, "is not a whole number of steps")
+    if kind == pl.Null:
+        return values.cast(pl.Date)
     if kind != pl.String:
         return WrongTime(f"The time {values.name!r} is {kind}: no date, moment or whole number.", values.is_not_null())
     return _from_text(values)
