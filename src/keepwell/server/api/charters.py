@@ -140,7 +140,7 @@ def apply(ask: Ask[None, CharterChange]) -> CharterFacts:
         raise InvalidInput("The text is a charter of another model than the address names.", where="text")
     with ask.write() as tx:
         standing = charters.current_charter(tx, ask.path["model"])
-        if ask.body.replaces not in (standing.digest, digest_bytes(ask.body.text.encode())):
+        if standing.digest not in (ask.body.replaces, digest_bytes(ask.body.text.encode())):
             raise Conflict("The charter was changed in the meantime; look at it and try again.", where="replaces")
         if _named(charter) != _named(standing.charter):
             raise Denied(

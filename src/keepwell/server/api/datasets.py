@@ -8,11 +8,13 @@ import msgspec
 
 from keepwell.core.errors import InvalidInput, NotFound
 from keepwell.core.ids import check_id
-from keepwell.datasets import checking, difference, service
+from keepwell.core.names import name_key
+from keepwell.datasets import checking, difference, service, store
 from keepwell.datasets.content import manifest_of, profile_of, rows_of
 from keepwell.datasets.difference import Difference
 from keepwell.datasets.model import Arrival, ArrivalState, DatasetSummary, DatasetVersion, Manifest, Noticed
 from keepwell.datasets.parts import decode
+from keepwell.db import Transaction
 from keepwell.flows.receive import settle
 from keepwell.server.routing import MAX_PAGE, Ask, Body, Name, Page, Paging, Query, Reason, Route
 
@@ -67,16 +69,14 @@ def all_datasets(ask: Ask[Paging, None]) -> Page[DatasetSummary]:
 def one_dataset(ask: Ask[None, None]) -> DatasetSummary:
     """Return one dataset."""
     with ask.read() as tx:
-        found = [one for one in service.datasets(tx) if one.name == ask.path["dataset"]]
-    if not found:
-        raise NotFound("There is no such dataset; the list of datasets shows those there are.", where="dataset")
-    return found[0]
+        name = _known(tx, ask)
+        return next(one for one in service.datasets(tx) if one.name == name)
 
 
 def versions(ask: Ask[Paging, None]) -> Page[DatasetVersion]:
     """List the versions of a dataset, newest first."""
     with ask.read() as tx:
-        found = service.versions(tx, ask.path["dataset"], before=ask.after(int), limit=ask.limit + 1)
+        found = service.versions(tx, _known(tx, ask), before=ask.after(int), limit=ask.limit + 1)
     return ask.page(found, lambda one: one.number)
 
 
@@ -118,17 +118,18 @@ def compare(ask: Ask[Against, None]) -> Difference:
 def noticed(ask: Ask[None, None]) -> list[Noticed]:
     """Look whether the files of the newest version are where and what they were."""
     with ask.read() as tx:
-        newest = service.latest(tx, ask.path["dataset"])
-        known, arrived = service.seen(tx, ask.path["dataset"])
+        name = _known(tx, ask)
+        newest = service.latest(tx, name)
+        known, arrived = service.seen(tx, name)
     if newest is None:
-        raise NotFound("There is no version of such a dataset.", where="dataset")
+        return []
     return checking.check_sources(manifest_of(ask.kit.blobs, newest), known=known, arrived=arrived).noticed
 
 
 def dataset_arrivals(ask: Ask[ArrivalsQuery, None]) -> Page[Arrival]:
     """List the arrivals of a dataset, newest first."""
     with ask.read() as tx:
-        found = service.arrivals(tx, ask.path["dataset"], ask.query.state, before=ask.after(int), limit=ask.limit + 1)
+        found = service.arrivals(tx, _known(tx, ask), ask.query.state, before=ask.after(int), limit=ask.limit + 1)
     return ask.page(found, lambda one: one.seq)
 
 
@@ -161,6 +162,14 @@ def release(ask: Ask[None, Why]) -> Arrival:
 def reject(ask: Ask[None, Why]) -> Arrival:
     """Turn a quarantined arrival away."""
     return settle(ask.kit, check_id(ask.path["arrival"], "arr"), ask.actor, "reject", ask.body.reason)
+
+
+def _known(tx: Transaction, ask: Ask[Any, Any]) -> str:
+    """Return the name of the dataset that the address names, when there is one."""
+    name = ask.path["dataset"]
+    if store.named(tx, name_key(name)) != name:
+        raise NotFound("There is no such dataset; the list of datasets shows those there are.", where="dataset")
+    return name
 
 
 _READ, _SETTLE = "datasets.read", "datasets.settle"

@@ -9,6 +9,7 @@ import msgspec
 from keepwell.core.clock import iso
 from keepwell.core.ids import check_id
 from keepwell.datasets.parts import decode
+from keepwell.governance.charters import current_charter
 from keepwell.server.api.datasets import Rows
 from keepwell.server.routing import MAX_PAGE, Ask, Page, Paging, Query, Route
 from keepwell.serving import service
@@ -25,7 +26,8 @@ class RowsQuery(Query, frozen=True, kw_only=True):
 def scorings(ask: Ask[Paging, None]) -> Page[Scoring]:
     """List a model's scorings, newest first."""
     with ask.read() as tx:
-        found = service.scorings(tx, ask.path["model"], limit=ask.limit + 1, before=ask.after(str))
+        model = current_charter(tx, ask.path["model"]).charter.model
+        found = service.scorings(tx, model, limit=ask.limit + 1, before=ask.after(str))
     return ask.page(found, lambda one: iso(one.at))
 
 
