@@ -10,7 +10,7 @@ from sqlalchemy.sql.elements import ColumnElement
 
 from keepwell.db import Transaction
 from keepwell.models.model import FleetColumns, FleetMember, Standing
-from keepwell.models.queries import moment, parts
+from keepwell.models.queries import moment, pairs, parts
 from keepwell.models.rules import Query
 from keepwell.models.store import batches, champions, members, versions
 
@@ -57,7 +57,7 @@ def member_metrics(
     """Return (segment, metrics of its champion, or of its newest version without one) of all that a search finds."""
     metrics = func.coalesce(_champion.c.metrics, _challenger.c.metrics, type_=versions.c.metrics.type)
     query = _joined(select(members.c.segment, metrics), environment).where(*_asked(model, asked))
-    return list(tx.execute(query).tuples().all())
+    return [(row[0], row[1]) for row in tx.execute(query)]
 
 
 def fleet_columns(tx: Transaction, model: str, environment: str) -> FleetColumns:
@@ -99,7 +99,7 @@ def state_counts(tx: Transaction, model: str) -> dict[str, int]:
         .where(members.c.model == model)
         .group_by(versions.c.state)
     )
-    return dict(tx.execute(query).tuples().all())
+    return pairs(tx, query)
 
 
 def _asked(model: str, asked: Query) -> list[ColumnElement[bool]]:

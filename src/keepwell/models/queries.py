@@ -52,7 +52,7 @@ def numbers(tx: Transaction, model: str, segments: Sequence[str]) -> dict[str, i
     query = select(members.c.segment, members.c.number).where(members.c.model == model)
     if len(segments) <= 500:
         query = query.where(members.c.segment.in_(segments))
-    return dict(tx.execute(query).tuples().all())
+    return pairs(tx, query)
 
 
 def batch(tx: Transaction, batch_id: str) -> tuple[Batch, int] | None:
@@ -100,14 +100,14 @@ def packs(tx: Transaction, ids: Sequence[str]) -> dict[str, str]:
     found: dict[str, str] = {}
     for part in chunks(list(dict.fromkeys(ids))):
         query = select(versions.c.id, batches.c.pack).join_from(versions, batches, batches.c.id == versions.c.batch)
-        found.update(tx.execute(query.where(versions.c.id.in_(part))).tuples().all())
+        found.update(pairs(tx, query.where(versions.c.id.in_(part))))
     return found
 
 
 def ids_of_batch(tx: Transaction, batch_id: str) -> dict[str, str]:
     """Return segment to version of a batch, by segment."""
     query = select(versions.c.segment, versions.c.id).where(versions.c.batch == batch_id).order_by(versions.c.segment)
-    return dict(tx.execute(query).tuples().all())
+    return pairs(tx, query)
 
 
 def champion_ids(tx: Transaction, model: str, environment: str) -> dict[str, str]:
@@ -115,7 +115,7 @@ def champion_ids(tx: Transaction, model: str, environment: str) -> dict[str, str
     query = select(champions.c.segment, champions.c.version_id).where(
         champions.c.model == model, champions.c.environment == environment, champions.c.until.is_(None)
     )
-    return dict(tx.execute(query).tuples().all())
+    return pairs(tx, query)
 
 
 def of_batch(tx: Transaction, batch_id: str) -> list[ModelVersion]:
@@ -231,6 +231,11 @@ def _of_segments(tx: Transaction, query: Select[Any], segments: Sequence[str] | 
 
 def _champions(tx: Transaction, query: Select[Any]) -> list[Champion]:
     return [_champion_of(row) for row in tx.execute(query)]
+
+
+def pairs(tx: Transaction, query: Select[Any]) -> dict[str, Any]:
+    """Run a query of two columns; return the first to the second."""
+    return {row[0]: row[1] for row in tx.execute(query)}
 
 
 @lru_cache(maxsize=4096)

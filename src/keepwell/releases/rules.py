@@ -55,8 +55,11 @@ def check_evidence(columns: EvidenceColumns, version_ids: frozenset[str] | None 
     if len(set(keys)) != len(keys):
         raise InvalidInput("A metric is measured twice for the same version, slice and subject; give it once.")
     for texts in (columns.slice, columns.subject, columns.metric):
-        if wrong := next((t for t in set(texts) if not t or len(t) > 500 or not t.isprintable()), None):
-            raise InvalidInput(f"{ascii(wrong)[:80]} cannot name a slice, a subject or a metric.")
+        if wrong := [t for t in set(texts) if not t or len(t) > 500 or not t.isprintable()]:
+            raise InvalidInput(
+                f"{ascii(min(wrong))[:80]} cannot name a slice, a subject or a metric: use 1 to 500 printable "
+                "characters; a value in the data can be renamed in data.derive."
+            )
     if version_ids is not None and (foreign := set(columns.version_id) - version_ids):
         raise InvalidInput(f"There is evidence of {min(foreign)}, which is not among these versions.")
 
