@@ -51,6 +51,6 @@ def promote(kit: Kit) -> Promote:
             return models.promote(
                 tx, kit.call("person:ann", key), versions[0].model, environment, [v.id for v in versions], "better",
                 **more,
-            )  # type: ignore[arg-type]  # fmt: skip
+            )  # fmt: skip
 
     return do

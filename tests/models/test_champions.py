@@ -7,6 +7,7 @@ from datetime import timedelta
 
 import pytest
 from sqlalchemy.exc import IntegrityError
+from tests.models.conftest import Promote, Register
 
 from keepwell.core.clock import SimulatedClock
 from keepwell.core.errors import Conflict, InvalidInput, KeepwellError, NotFound
@@ -15,8 +16,6 @@ from keepwell.ledger.service import entries
 from keepwell.models import queries, store
 from keepwell.models import service as models
 from keepwell.models.model import Champion
-
-from tests.models.conftest import Promote, Register
 
 
 def states(kit: Kit, *ids: str) -> list[str]:
@@ -48,9 +47,7 @@ def test_a_promotion_replaces_the_champion(
     assert told.body["versions"] == [["region=N", 2, two[0].id, one[0].id]]
 
 
-def test_a_version_that_still_answers_somewhere_is_not_retired(
-    kit: Kit, register: Register, promote: Promote
-) -> None:
+def test_a_version_that_still_answers_somewhere_is_not_retired(kit: Kit, register: Register, promote: Promote) -> None:
     one, two = register(), register(content="2")
     promote(one, "test")
     promote(one, "prod")

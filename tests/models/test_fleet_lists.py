@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import pytest
+from tests.models.conftest import Promote, Register
 
 from keepwell.core.errors import InvalidInput
 from keepwell.flows.kit import Kit
 from keepwell.models import service as models
 from keepwell.models.model import FleetPage
-
-from tests.models.conftest import Promote, Register
 
 SEGMENTS = [f"region={r},format={f},store={i:02d}" for r in ("North", "South") for f in ("L", "S") for i in range(3)]
 
@@ -27,7 +26,7 @@ def fleet(kit: Kit, register: Register, promote: Promote) -> Kit:
 
 def find(kit: Kit, **asked: object) -> FleetPage:
     with kit.read() as tx:
-        return models.fleet(tx, "demand", "prod", **asked)  # type: ignore[arg-type]
+        return models.fleet(tx, "demand", "prod", **asked)
 
 
 @pytest.mark.parametrize(
@@ -91,11 +90,11 @@ def test_the_worst_come_first(fleet: Kit) -> None:
 def test_limits_that_cannot_be_meant_are_refused(fleet: Kit, limit: object) -> None:
     with fleet.read() as tx:
         for listing in (
-            lambda: models.fleet(tx, "demand", "prod", limit=limit),  # type: ignore[arg-type]
-            lambda: models.fleet(tx, "demand", "prod", worst="wmape", limit=limit),  # type: ignore[arg-type]
-            lambda: models.versions(tx, "demand", limit=limit),  # type: ignore[arg-type]
-            lambda: models.models(tx, limit=limit),  # type: ignore[arg-type]
-            lambda: models.champion_history(tx, "demand", limit=limit),  # type: ignore[arg-type]
+            lambda: models.fleet(tx, "demand", "prod", limit=limit),
+            lambda: models.fleet(tx, "demand", "prod", worst="wmape", limit=limit),
+            lambda: models.versions(tx, "demand", limit=limit),
+            lambda: models.models(tx, limit=limit),
+            lambda: models.champion_history(tx, "demand", limit=limit),
         ):
             with pytest.raises(InvalidInput, match="1 to 1000"):
                 listing()

@@ -19,11 +19,11 @@ DIGEST = digest_bytes(b"model")
 
 
 def member(segment: str, **changes: object) -> Member:
-    return Member(**{"segment": segment, "artifact": DIGEST, "offset": 0, "length": 5, **changes})  # type: ignore[arg-type]
+    return Member(**{"segment": segment, "artifact": DIGEST, "offset": 0, "length": 5, **changes})
 
 
 def held(version: str, cause: str = "promotion", seq: int = 1) -> Champion:
-    return Champion(seq, "m", "prod", "all", version, 1, NOW, None, cause, None, "person:a")  # type: ignore[arg-type]
+    return Champion(seq, "m", "prod", "all", version, 1, NOW, None, cause, None, "person:a")
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
+from tests.models.conftest import Promote, Register
 
 from keepwell.core.clock import SimulatedClock
 from keepwell.core.digests import canonical_json, digest_bytes
@@ -13,8 +14,6 @@ from keepwell.flows.kit import Kit
 from keepwell.ledger.service import entries
 from keepwell.models import service as models
 from keepwell.models.model import Member
-
-from tests.models.conftest import Promote, Register
 
 
 def test_numbers_are_dense_by_segment_and_never_given_again(kit: Kit, register: Register) -> None:
@@ -125,7 +124,7 @@ def register_members(kit: Kit, tx: object, pack: str, members: list[Member]) -> 
     return models.register(
         tx, kit.call("loop:demand"), "demand", members, pack=pack, run_id=None, dataset_version=None, code=None,
         environment=None, trained_at=kit.clock.now(), trained_until="", blobs=kit.blobs,
-    )  # type: ignore[arg-type]  # fmt: skip
+    )  # fmt: skip
 
 
 def test_a_damaged_artifact_is_never_handed_out(kit: Kit, register: Register) -> None:

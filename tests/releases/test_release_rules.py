@@ -27,9 +27,9 @@ def verdict(mape: float, champion: str | None = None) -> object:
 
 
 def test_gates_in_force_must_have_passed() -> None:
-    assert rules.gates_refusal(verdict(0.3), GATES, DIGEST, None) is None  # type: ignore[arg-type]
-    assert rules.gates_refusal(verdict(0.3, "old"), GATES, DIGEST, "old") is None  # type: ignore[arg-type]
-    assert rules.gates_refusal(verdict(0.3, "old"), GATES, DIGEST, "v") is None  # type: ignore[arg-type]
+    assert rules.gates_refusal(verdict(0.3), GATES, DIGEST, None) is None
+    assert rules.gates_refusal(verdict(0.3, "old"), GATES, DIGEST, "old") is None
+    assert rules.gates_refusal(verdict(0.3, "old"), GATES, DIGEST, "v") is None
 
 
 @pytest.mark.parametrize(
@@ -41,13 +41,13 @@ def test_gates_in_force_must_have_passed() -> None:
         (verdict(0.3), "sha256:other", None, "gates", "other gates"),
         (verdict(0.3), DIGEST, "old", "gates", "champion changed"),
         (verdict(0.3, "old"), DIGEST, None, "gates", "champion changed"),
-        (replace(verdict(0.3), void="its evidence was measured again"), DIGEST, None, "gates", "measured again"),  # type: ignore[type-var]
+        (replace(verdict(0.3), void="its evidence was measured again"), DIGEST, None, "gates", "measured again"),
     ],
 )
 def test_what_the_gates_have_against_it(
     found: object, digest: str, champion: str | None, clause: str, words: str
 ) -> None:
-    refusal = rules.gates_refusal(found, GATES, digest, champion)  # type: ignore[arg-type]
+    refusal = rules.gates_refusal(found, GATES, digest, champion)
     assert refusal is not None
     assert refusal[0] == clause
     assert words in refusal[1]

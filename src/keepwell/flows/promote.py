@@ -260,9 +260,29 @@ def _promote(
         append(tx, call, Event("model.promotion_refused", f"model:{model}", body))
     made: list[Champion] = []
     if able:
-        made = models.promote(tx, call, model, environment, able, reason, decision, blobs=kit.blobs)
+        basis = _basis(tx, applied, environment, able)
+        made = models.promote(tx, call, model, environment, able, reason, decision, basis=basis, blobs=kit.blobs)
     failpoints.reach("promote.promoted")
     return Promotion(environment, made, held)
+
+
+def _basis(tx: Transaction, applied: AppliedCharter, environment: str, version_ids: Sequence[str]) -> dict[str, object]:
+    """Return what a promotion rests on: the charter, the gates, the roles that approved and their approvals."""
+    roles = demanded(applied.charter, environment)
+    basis: dict[str, object] = {
+        "charter": applied.digest,
+        "rules": releases.rules_digest(all_gates(applied.charter)),
+        "roles": list(roles),
+    }
+    if roles:
+        given = releases.approvals(tx, version_ids).values()
+        basis["approvals"] = sorted({a.id for each in given for a in each if _counts(a, applied, environment, roles)})
+    return basis
+
+
+def _counts(approval: Approval, applied: AppliedCharter, environment: str, roles: Sequence[str]) -> bool:
+    about = approval.environment == environment and approval.role in roles
+    return about and approval.state == "given" and approval.charter == applied.digest
 
 
 def _refusals(

@@ -28,6 +28,7 @@ def promote(
     decision: str | None = None,
     *,
     expected: Mapping[str, str | None] | None = None,
+    basis: Mapping[str, object] | None = None,
     blobs: Blobs | None = None,
 ) -> list[Champion]:
     """Make versions the champions of their segments in an environment, all or none.
@@ -44,6 +45,7 @@ def promote(
         reason: why, in words; kept as the note of the entry.
         decision: id of the decision of the loop that asks for it.
         expected: segment to the version that is thought to be champion now (None: nobody); compared before setting.
+        basis: what it rests on (the charter's digest, approvals), for the entry of the ledger. JSON.
         blobs: where the canonical list is kept.
 
     Returns:
@@ -58,7 +60,7 @@ def promote(
     request = {"do": "models.promote", "model": model, "environment": environment, "versions": sorted(version_ids)}
 
     def effect() -> int:
-        return _crown(tx, call, model, environment, chosen, "promotion", reason, decision, expected, blobs)
+        return _crown(tx, call, model, environment, chosen, "promotion", reason, decision, expected, basis, blobs)
 
     seq = once(tx, call, request, effect, int)
     made = queries.since_entry(tx, seq) if seq else []
@@ -97,7 +99,7 @@ def roll_back(
                 code="no_predecessor",
             )
         chosen = _chosen(tx, model, [version for version in before.values() if version])
-        return _crown(tx, call, model, environment, chosen, "rollback", reason, decision, None, blobs)
+        return _crown(tx, call, model, environment, chosen, "rollback", reason, decision, None, None, blobs)
 
     seq = once(tx, call, request, effect, int)
     return queries.since_entry(tx, seq) if seq else []
@@ -128,6 +130,7 @@ def _crown(
     reason: str,
     decision: str | None,
     expected: Mapping[str, str | None] | None,
+    basis: Mapping[str, object] | None,
     blobs: Blobs | None,
 ) -> int:
     """Change the holders; return the number of the entry, or 0 when nothing changed."""
@@ -142,6 +145,7 @@ def _crown(
     before = {segment: holder.version_id for segment, holder in holders.items()}
     listed: list[list[object]] = [[v.segment, v.number, v.id, before.get(v.segment)] for v in new]
     body: dict[str, object] = {
+        **(basis or {}),
         "environment": environment,
         "count": len(new),
         "members": keep(listed, blobs),
