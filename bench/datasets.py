@@ -17,9 +17,9 @@ from keepwell.bootstrap import open_house
 from keepwell.core.clock import SystemClock
 from keepwell.datasets import checking, service
 from keepwell.datasets.content import manifest_of
-from keepwell.datasets.publishing import refer
 from keepwell.db import read
 from keepwell.flows.kit import Kit
+from keepwell.flows.publish import refer
 from keepwell.settings import read_settings
 
 FILES, SIZE, FOLDERS = 20_000, 20 * 1024, 20
@@ -80,7 +80,7 @@ def _add(kit: Kit, folder: Path) -> None:
     """Add a dataset that was never seen, so that every file is digested."""
     global _added
     _added += 1
-    refer(kit.db, kit.blobs, kit.call("person:bench"), f"bench {_added}", [str(folder)], folder, profiled=False)
+    refer(kit, kit.call("person:bench"), f"bench {_added}", [str(folder)], folder, profiled=False)
 
 
 def _check(kit: Kit) -> None:

@@ -36,10 +36,10 @@ def add(
     dataset: str, patterns: tuple[str, ...], form: str | None, no_profile: bool, home: str | None, as_json: bool
 ) -> None:
     """Add a version of DATASET that refers to files where they lie."""
-    from keepwell.datasets.publishing import refer
+    from keepwell.flows.publish import refer
 
     kit = open_kit(home)
-    made = refer(kit.db, kit.blobs, kit.call(me()), dataset, patterns, Path.cwd(), form=form, profiled=not no_profile)
+    made = refer(kit, kit.call(me()), dataset, patterns, Path.cwd(), form=form, profiled=not no_profile)
     if as_json:
         print_json(made)
         return
@@ -134,7 +134,7 @@ def check(datasets: tuple[str, ...], home: str | None, as_json: bool) -> None:
     """Look whether the files that the newest versions rest on are where and what they were (exit code 5 if not)."""
     from keepwell.datasets import checking, service
     from keepwell.datasets.content import manifest_of
-    from keepwell.db import read, write
+    from keepwell.db import read
 
     kit = open_kit(home)
     reports, broken, total = [], 0, 0
@@ -144,7 +144,7 @@ def check(datasets: tuple[str, ...], home: str | None, as_json: bool) -> None:
     for newest, known, arrived in looked:
         found = checking.check_sources(manifest_of(kit.blobs, newest), known=known, arrived=arrived)
         if renewed := [file for file in found.seen if known.get(file.uri) != file]:
-            with write(kit.db) as tx:
+            with kit.write() as tx:
                 service.remember_seen(tx, newest.dataset, renewed)
         lost = [one for one in found.noticed if one.happened != "new"]
         broken += len(lost)

@@ -42,7 +42,7 @@ from keepwell.datasets.parts import encode, merge, schema_of, stats_of
 from keepwell.datasets.reading import format_of, read_bytes, read_table
 from keepwell.datasets.service import STALE
 from keepwell.datasets.sources import natural, read_source, scan
-from keepwell.db import Transaction, read, write
+from keepwell.db import Transaction
 from keepwell.flows.kit import Kit
 from keepwell.governance.charters import AppliedCharter
 from keepwell.monitoring import service as monitoring
@@ -100,7 +100,7 @@ def receive(
     """
     chosen, copies = _look(kit, applied) if files is None else (_named(applied, files), [])
     if copies:
-        with write(kit.db) as tx:
+        with kit.write() as tx:
             datasets.remember_seen(tx, applied.charter.data.dataset, copies)
     if not chosen:
         return Received()
@@ -184,7 +184,7 @@ def _look(kit: Kit, applied: AppliedCharter) -> tuple[list[SourceFile], list[Sou
     data = applied.charter.data
     if not data.source:
         return [], []
-    with read(kit.db) as tx:
+    with kit.read() as tx:
         known, arrived = datasets.seen(tx, data.dataset)
     found = scan([data.source], Path(applied.folder), known=known, missing_ok=True, skip_busy=True)
     fresh = {file.sha256: file for file in reversed(found) if file.sha256 not in arrived}
@@ -246,7 +246,7 @@ def _contract(data: Data, folder: Path) -> Contract:
 
 
 def _state(kit: Kit, context: _Context) -> _State:
-    with read(kit.db) as tx:
+    with kit.read() as tx:
         last = datasets.latest(tx, context.dataset)
         _, arrived = datasets.seen(tx, context.dataset)
         seq = datasets.last_seq(tx, context.dataset)
@@ -361,7 +361,7 @@ def _commit(kit: Kit, context: _Context, state: _State, examined: _Examined, cal
     entries = [entry for arrival, _, entry in examined.arrivals if arrival.state == "accepted" and entry]
     made, corrections = _draft(kit, context, state, examined, [entry.part for entry in entries])
     failpoints.reach("receive.drafted")
-    with write(kit.db) as tx:
+    with kit.write() as tx:
         if _raced(tx, context, state, examined):
             raise Conflict("Other files arrived meanwhile.", code=STALE)
         datasets.claim(tx, call, context.dataset)
@@ -437,7 +437,7 @@ def _open(tx: Transaction, call: Call, arrival: Arrival) -> str:
 
 
 def _settle_once(kit: Kit, arrival_id: str, call: Call, verdict: Literal["release", "reject"], reason: str) -> Arrival:
-    with read(kit.db) as tx:
+    with kit.read() as tx:
         held = datasets.arrival(tx, arrival_id)
         entry = datasets.entry_of(tx, arrival_id)
         last = datasets.latest(tx, held.dataset)
@@ -463,7 +463,7 @@ def _settle_once(kit: Kit, arrival_id: str, call: Call, verdict: Literal["releas
 
 def _write_settled(kit: Kit, call: Call, settled: Arrival, made: Draft | None, reason: str) -> Arrival:
     failpoints.reach("settle.drafted")
-    with write(kit.db) as tx:
+    with kit.write() as tx:
         if made is not None:
             new = datasets.add_version(tx, call, settled.dataset, made, f"release:{settled.id}")
             settled = replace(settled, version=new.id)
