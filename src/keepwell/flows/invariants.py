@@ -1,0 +1,326 @@
+"""The invariants that `fsck` checks, as queries over one snapshot. Each yields (invariant, subject, what is wrong)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+from sqlalchemy import ColumnElement, Select, Text, and_, func, literal_column, or_, select, type_coerce
+
+from keepwell.datasets import store as datasets
+from keepwell.datasets.model import Manifest
+from keepwell.db import Transaction
+from keepwell.governance import charters_store as charters
+from keepwell.governance import identity_store as identity
+from keepwell.ledger import checkpoints, rules
+from keepwell.ledger import store as ledger_store
+from keepwell.ledger.export import check
+from keepwell.models import store as models
+from keepwell.monitoring import store as monitoring
+from keepwell.releases import store as releases
+from keepwell.serving import store as serving
+from keepwell.tracking import store as tracking
+
+Wrong = tuple[str, str, str]
+_ENTRIES = ledger_store.entries
+
+
+class Slice(NamedTuple):
+    """Where a version's bytes lie in its pack, and what they hash to."""
+
+    version: str
+    artifact: str
+    offset: int
+    length: int
+
+
+def all_of_rows(tx: Transaction, *, deep: bool) -> Iterator[Wrong]:
+    """Check the rows of every capability."""
+    yield from database(tx, deep=deep)
+    yield from numbers(tx)
+    yield from members(tx)
+    yield from holders(tx)
+    yield from promotions(tx)
+    yield from effects(tx)
+    yield from answers(tx)
+
+
+def database(tx: Transaction, *, deep: bool) -> Iterator[Wrong]:
+    """The file is sound, and every reference between rows holds."""
+    for (said,) in tx.exec_driver_sql("PRAGMA integrity_check(20)" if deep else "PRAGMA quick_check(20)"):
+        if said != "ok":
+            yield "database", "database:file", f"The database file is damaged: {said}; restore a backup."
+    for row in tx.exec_driver_sql("PRAGMA foreign_key_check").fetchmany(20):
+        yield "database", f"table:{row[0]}", f"Row {row[1]} refers to a row of {row[2]} that is not there."
+
+
+def ledger(tx: Transaction, home: Path, *, deep: bool) -> Iterator[Wrong]:
+    """I4: numbers without gap, chain, checkpoints, tree; one outbox row an entry; nothing was turned back."""
+    count, first, last = tx.execute(select(func.count(), func.min(_ENTRIES.c.seq), func.max(_ENTRIES.c.seq))).one()
+    if count and (first, last) != (1, count):
+        yield "I4", "ledger:entries", f"Numbers run from {first} to {last} over {count} entries: some are missing."
+    yield from _beside(tx)
+    yield from _kept(tx, home, last or 0, deep=deep)
+    tree = ledger_store.read_frontier(tx)
+    signed = ledger_store.last_checkpoint(tx)
+    if signed and signed.size == tree.size and rules.root(tree) != signed.root:
+        yield "I4", "ledger:tree", "The summed-up tree is not the one that the last checkpoint signed."
+    if deep and tree != rules.extend(rules.Frontier(), ledger_store.hashes(tx, 0, tree.size)):
+        yield "I4", "ledger:tree", "The summed-up tree does not fit the entries; checkpoints made from it are wrong."
+    known = ledger_store.all_keys(tx)
+    if known and not (home / "keys" / f"ledger-{known[-1].key}.key").is_file():
+        yield (
+            "I4",
+            f"key:{known[-1].key}",
+            "The key that signs checkpoints is lost; see 'keepwell audit rotate --lost'.",
+        )
+
+
+def _beside(tx: Transaction) -> Iterator[Wrong]:
+    """What lies beside the entries belongs to them."""
+    outbox, notes = ledger_store.outbox, ledger_store.notes
+    for what, table, subject in (("outbox row", outbox, "outbox"), ("note", notes, "notes")):
+        stray = select(func.count()).select_from(table.outerjoin(_ENTRIES, _ENTRIES.c.seq == table.c.seq))
+        if n := tx.scalar(stray.where(_ENTRIES.c.seq.is_(None))):
+            yield "I4", f"ledger:{subject}", f"{n} {what}s belong to no entry."
+    lacking = select(func.count()).select_from(_ENTRIES.outerjoin(outbox, outbox.c.seq == _ENTRIES.c.seq))
+    if n := tx.scalar(lacking.where(outbox.c.seq.is_(None))):
+        yield "I4", "ledger:outbox", f"{n} entries never were put in the outbox."
+
+
+def _kept(tx: Transaction, home: Path, last: int, *, deep: bool) -> Iterator[Wrong]:
+    """The ledger verifies, and reaches at least as far as the checkpoint that is kept outside of the database."""
+    place = home / "checkpoint.json"
+    held: Mapping[str, object] | None = None
+    if place.exists():
+        size = checkpoints.kept_size(place)
+        if size is None:
+            yield "I4", "ledger:checkpoint", f"{place} is damaged; 'keepwell audit checkpoint' writes it anew."
+        elif size > last:
+            yield (
+                "I4",
+                "ledger:checkpoint",
+                f"The ledger ends at entry {last}, and a checkpoint over {size} was signed: an older database was "
+                f"restored, or its end was cut off. If that was meant, move {place} away.",
+            )
+        else:
+            held = json.loads(place.read_bytes())
+    if deep:
+        report = check(tx, held)
+        if not report.ok:
+            yield "I4", f"entry:{report.first_bad}" if report.first_bad else "ledger:entries", f"{report.what}."
+
+
+def numbers(tx: Transaction) -> Iterator[Wrong]:
+    """I3: the numbers of versions are 1, 2, 3 ... without a gap."""
+    for table, groups in (
+        (datasets.versions, (datasets.versions.c.dataset,)),
+        (models.versions, (models.versions.c.model, models.versions.c.segment)),
+        (charters.charters, (charters.charters.c.model_key,)),
+        (datasets.arrivals, (datasets.arrivals.c.dataset,)),
+    ):
+        number = table.c.seq if table is datasets.arrivals else table.c.number
+        query = select(*groups, func.count(), func.min(number), func.max(number)).group_by(*groups)
+        gap = or_(func.count() != func.max(number), func.min(number) != 1)
+        for *names, count, low, high in tx.execute(query.having(gap)):
+            subject = f"{table.name}:{' '.join(map(str, names))}"
+            yield "I3", subject, f"Numbers run from {low} to {high} over {count} rows: some are missing or doubled."
+    child, parent = datasets.versions.alias("child"), datasets.versions.alias("parent")
+    before = and_(parent.c.dataset == child.c.dataset, parent.c.number == child.c.number - 1)
+    torn = select(child.c.id).select_from(child.outerjoin(parent, before))
+    for (version,) in tx.execute(torn.where(func.coalesce(child.c.parent, "") != func.coalesce(parent.c.id, ""))):
+        yield "I3", f"dataset_version:{version}", "Its parent is not the version before it."
+
+
+def members(tx: Transaction) -> Iterator[Wrong]:
+    """I3: a batch has as many versions as it says; a member's newest version is the one with the largest number."""
+    count = select(models.versions.c.batch, func.count().label("n")).group_by(models.versions.c.batch).subquery()
+    joined = models.batches.outerjoin(count, count.c.batch == models.batches.c.id)
+    query = select(models.batches.c.id, models.batches.c.count, count.c.n).select_from(joined)
+    for batch, said, found in tx.execute(query.where(func.coalesce(count.c.n, 0) != models.batches.c.count)):
+        yield "I3", f"batch:{batch}", f"It says that it has {said} versions and has {found or 0}."
+    of = models.members
+    newest = (
+        select(models.versions.c.model, models.versions.c.segment, func.max(models.versions.c.number).label("number"))
+        .group_by(models.versions.c.model, models.versions.c.segment)
+        .subquery()
+    )
+    same = and_(newest.c.model == of.c.model, newest.c.segment == of.c.segment)
+    last = models.versions.alias("last")
+    rows = of.outerjoin(newest, same).outerjoin(last, last.c.id == of.c.latest)
+    wrong = or_(
+        newest.c.number.is_(None), newest.c.number != of.c.number, last.c.number.is_(None), last.c.number != of.c.number
+    )
+    for model, segment in tx.execute(select(of.c.model, of.c.segment).select_from(rows).where(wrong)):
+        yield "I3", f"member:{model} {segment}", "Its newest version is not the one that the fleet's list names."
+    listed = select(newest.c.model, newest.c.segment).select_from(newest.outerjoin(of, same))
+    for model, segment in tx.execute(listed.where(of.c.segment.is_(None))):
+        yield "I3", f"member:{model} {segment}", "It has versions and is not in the fleet's list."
+
+
+def holders(tx: Transaction) -> Iterator[Wrong]:
+    """I5: one champion a segment and environment; it is the one of the last change; states say the same."""
+    c = models.champions.c
+    place = (c.model, c.environment, c.segment)
+    holding: ColumnElement[int] = func.sum(literal_column("CASE WHEN until IS NULL THEN 1 ELSE 0 END"))
+    query = select(*place, holding).group_by(*place).having(holding != 1)
+    for model, environment, segment, n in tx.execute(query):
+        yield "I5", f"champion:{model} {segment} {environment}", f"It has {n} champions at once; there must be one."
+    later = models.champions.alias("later")
+    after = and_(
+        later.c.model == c.model,
+        later.c.environment == c.environment,
+        later.c.segment == c.segment,
+        later.c.seq > c.seq,
+    )
+    stale = select(*place).select_from(models.champions.join(later, after)).where(c.until.is_(None)).distinct()
+    for model, environment, segment in tx.execute(stale):
+        yield "I5", f"champion:{model} {segment} {environment}", "Its champion is not that of the last promotion."
+    holder = select(c.version_id).where(c.until.is_(None))
+    v = models.versions.c
+    wrong = or_(and_(v.state == "promoted", v.id.not_in(holder)), and_(v.state != "promoted", v.id.in_(holder)))
+    for version, state in tx.execute(select(v.id, v.state).where(wrong)):
+        yield "I5", f"version:{version}", f"Its state is {state!r}, and the table of champions says otherwise."
+    other = and_(models.champions.c.version_id == v.id, or_(c.model != v.model, c.segment != v.segment))
+    for (version,) in tx.execute(select(v.id).select_from(models.versions.join(models.champions, other))):
+        yield "I5", f"version:{version}", "It is champion of a model or segment that is not its own."
+
+
+def promotions(tx: Transaction) -> Iterator[Wrong]:
+    """I4 and I5: each promotion and roll-back has its entry, which counts as many champions as there are."""
+    c = models.champions.c
+    rows = select(c.seq, c.model, c.environment, c.cause, func.count()).group_by(c.seq, c.model, c.environment, c.cause)
+    found = {seq: (f"model:{model}", environment, cause, n) for seq, model, environment, cause, n in tx.execute(rows)}
+    kinds = {"model.promoted": "promotion", "model.rolled_back": "rollback"}
+    told = {
+        seq: (subject, body["environment"], kinds[kind], body["count"])
+        for seq, kind, subject, body in _told(tx, list(kinds))
+    }
+    for seq in sorted(found.keys() | told.keys()):
+        if found.get(seq) != told.get(seq):
+            yield "I5", f"entry:{seq}", "The champions are not those that this entry of the ledger made."
+
+
+def effects(tx: Transaction) -> Iterator[Wrong]:
+    """I4: what is there has its entry in the ledger, and what an entry says was made is there."""
+    arrivals, verdicts, approvals = datasets.arrivals.c, releases.verdicts.c, releases.approvals.c
+    settled = arrivals.state.in_(("released", "rejected"))
+    runs, incidents = tracking.runs.c, monitoring.incidents.c
+    came = ["dataset.arrival_accepted", "dataset.arrival_quarantined"]
+    ended = ["dataset.arrival_released", "dataset.arrival_rejected"]
+    made = [kind for (kind,) in tx.execute(_kinds("identity.%_made")) if kind != "identity.owner_made"]
+    owned = select(func.distinct(charters.charters.c.model))
+    for what, rows, kinds, field in (
+        ("dataset_version", select(datasets.versions.c.id), ["dataset.version_added"], "version"),
+        ("arrival", select(arrivals.id), came, None),
+        ("settled arrival", select(arrivals.id).where(settled), ended, None),
+        ("batch", select(models.batches.c.id), ["model.batch_registered"], "batch"),
+        ("run", select(runs.id), ["run.started"], None),
+        ("finished run", select(runs.id).where(runs.finished_at.is_not(None)), ["run.finished"], None),
+        ("incident", select(incidents.id), ["incident.opened"], None),
+        ("closed incident", select(incidents.id).where(incidents.state == "closed"), ["incident.closed"], None),
+        ("scoring", select(serving.scorings.c.id), ["scoring.published"], None),
+        ("charter", owned, ["charter.applied"], None),
+        ("token", select(identity.credentials.c.id), made, None),
+        ("person", select(identity.people.c.id), ["identity.owner_made"], "subject"),
+        ("verdict", select(func.distinct(verdicts.seq)), ["model.gates_judged"], "seq"),
+    ):
+        yield from _both(what, set(tx.scalars(rows)), _ids(tx, kinds, field))
+    asked = set(tx.scalars(select(func.distinct(approvals.seq))))
+    yield from _both("approval", asked, asked & {seq for seq, *_ in _told(tx, None, "model.approval")})
+
+
+def answers(tx: Transaction) -> Iterator[Wrong]:
+    """I6: every remembered answer can be read again."""
+    t = ledger_store.idempotency.c
+    for actor, key, request, answer in tx.execute(select(t.actor, t.key, t.request, type_coerce(t.answer, Text))):
+        try:
+            if answer is not None:
+                msgspec.json.decode(answer)
+            good = str(request).startswith("sha256:")
+        except (msgspec.DecodeError, TypeError):
+            good = False
+        if not good:
+            yield "I6", f"key:{actor} {key}", "The remembered answer of this call cannot be read; retries would fail."
+
+
+def references(tx: Transaction) -> dict[str, str]:
+    """Return every blob that a row needs, with who needs it."""
+    arrivals = datasets.arrivals.c
+    wanted: Iterable[tuple[str, ColumnElement[str], ColumnElement[str]]] = (
+        ("dataset_version", datasets.versions.c.id, datasets.versions.c.manifest),
+        ("dataset_version", datasets.versions.c.id, datasets.versions.c.profile),
+        ("arrival", arrivals.id, arrivals.part),
+        ("arrival", arrivals.id, arrivals.kept),
+        ("arrival", arrivals.id, arrivals.failed_rows),
+        ("batch", models.batches.c.id, models.batches.c.pack),
+        ("scoring", serving.scorings.c.id, serving.scorings.c.part),
+    )
+    found: dict[str, str] = {}
+    for what, owner, digest in wanted:
+        found |= {blob: f"{what}:{who}" for who, blob in tx.execute(select(owner, digest).where(digest.is_not(None)))}
+    return found
+
+
+def manifests(tx: Transaction) -> dict[str, str]:
+    """Return the manifest blobs of dataset versions, each with the version's id."""
+    rows = tx.execute(select(datasets.versions.c.manifest, datasets.versions.c.id))
+    return {row.manifest: row.id for row in rows}
+
+
+def parts_of(manifest: bytes) -> list[str]:
+    """Return the blobs that a dataset's manifest names."""
+    return [part.blob for part in msgspec.json.decode(manifest, type=Manifest).parts]
+
+
+def slices(tx: Transaction) -> dict[str, list[Slice]]:
+    """Return for every pack the versions whose bytes it holds."""
+    v = models.versions.c
+    joined = models.versions.join(models.batches, models.batches.c.id == v.batch)
+    found: dict[str, list[Slice]] = {}
+    query = select(models.batches.c.pack, v.id, v.artifact, v.offset, v.length).select_from(joined)
+    for pack, *rest in tx.execute(query):
+        found.setdefault(pack, []).append(Slice(*rest))
+    return found
+
+
+def _both(what: str, there: set[object], told: set[object]) -> Iterator[Wrong]:
+    for one in sorted(map(str, there - told)):
+        yield "I4", f"{what}:{one}", "It is there, and no entry of the ledger tells of it."
+    for one in sorted(map(str, told - there)):
+        yield "I4", f"{what}:{one}", "An entry of the ledger tells of it, and it is not there."
+
+
+def _ids(tx: Transaction, kinds: list[str], field: str | None) -> set[object]:
+    """Return what entries tell of: a field of the body, the subject (whole, or after its colon), or their number."""
+    found: set[object] = set()
+    for seq, _, subject, body in _told(tx, kinds):
+        match field:
+            case None:
+                found.add(subject.partition(":")[2])
+            case "subject":
+                found.add(subject)
+            case "seq":
+                found.add(seq)
+            case _:
+                found.add(body.get(field))
+    return found
+
+
+def _told(
+    tx: Transaction, kinds: list[str] | None, prefix: str = ""
+) -> Iterator[tuple[int, str, str, dict[str, object]]]:
+    query = select(_ENTRIES.c.seq, _ENTRIES.c.kind, _ENTRIES.c.subject, _ENTRIES.c.body)
+    where = _ENTRIES.c.kind.in_(kinds) if kinds is not None else _ENTRIES.c.kind.startswith(prefix)
+    for seq, kind, subject, body in tx.execute(query.where(where).order_by(_ENTRIES.c.seq)):
+        try:
+            yield seq, kind, subject, msgspec.json.decode(body, type=dict[str, object])
+        except msgspec.DecodeError:
+            continue  # the chain's check names it
+
+
+def _kinds(like: str) -> Select[str]:
+    return select(func.distinct(_ENTRIES.c.kind)).where(_ENTRIES.c.kind.like(like))
