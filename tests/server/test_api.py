@@ -166,6 +166,22 @@ def test_every_listing_answers_what_its_description_says(house: Any) -> None:
     assert seen > 40
 
 
+def test_looking_changes_nothing(house: Any) -> None:
+    """GET never mutates: after every one of them, every table holds what it held."""
+
+    def content() -> dict[str, list[Any]]:
+        with db.read(house.kit.db) as tx:
+            names = tx.exec_driver_sql("SELECT name FROM sqlite_master WHERE type = 'table'").scalars().all()
+            return {name: tx.exec_driver_sql(f'SELECT * FROM "{name}"').all() for name in names}
+
+    before = content()
+    for route in all_routes():
+        if route.method == "GET":
+            for method in ("GET", "HEAD"):
+                house.ask(method, address(route.path, house.ids))
+    assert content() == before
+
+
 def test_listings_are_paged_to_their_end(house: Any) -> None:
     model = "weekly%20demand"
     for path, items in (

@@ -7,15 +7,21 @@ import os
 import re
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 
 from keepwell import db
 from keepwell.bootstrap import open_house
@@ -82,7 +88,7 @@ def running(home: Path, *options: str, code: str | None = None) -> Iterator[Runn
     try:
         assert process.stdout is not None
         first = process.stdout.readline()
-        assert first.startswith("Keepwell is at http://"), (first, (home.parent / "log").read_text())
+        assert first.startswith("Keepwell is at http"), (first, (home.parent / "log").read_text())
         link = None if "none" in options else process.stdout.readline().partition("): ")[2].strip()
         yield Running(process, home, int(first.strip().rpartition(":")[2]), [first], link)
     finally:
@@ -347,3 +353,82 @@ def test_a_head_that_does_not_come_is_given_up(tmp_path: Path) -> None:
             assert time.monotonic() - started < 2
         two = b"GET /health HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
         assert found.raw(two).startswith(b"HTTP/1.1 200 ")
+
+
+def test_over_tls_the_cookie_does_not_leave_it(tmp_path: Path) -> None:
+    certificate, key = self_signed(tmp_path)
+    options = [
+        "--host",
+        "0.0.0.0",
+        "--tls-cert",
+        str(certificate),
+        "--tls-key",
+        str(key),
+        "--allow-host",
+        "keep.example",
+    ]
+    with running(tmp_path / "home", *options) as found:
+        assert found.link is not None and found.link.startswith(f"https://keep.example:{found.port}/sign-in?code=kwl_")
+        code = found.link.partition("code=")[2]
+        context = ssl.create_default_context(cafile=str(certificate))
+        body = f"code={code}"
+        with (
+            socket.create_connection(("127.0.0.1", found.port), 5) as plain,
+            context.wrap_socket(plain, server_hostname="keep.example") as connection,
+        ):
+            connection.sendall(
+                f"POST /sign-in HTTP/1.1\r\nHost: keep.example:{found.port}\r\nConnection: close\r\n"
+                f"Origin: https://keep.example:{found.port}\r\nContent-Length: {len(body)}\r\n"
+                f"Content-Type: application/x-www-form-urlencoded\r\n\r\n{body}".encode()
+            )
+            got = b"".join(iter(lambda: connection.recv(65_536), b""))
+        assert got.startswith(b"HTTP/1.1 303 ")
+        assert f"set-cookie: __Host-keepwell-{found.port}=kws_".encode() in got and b"; Secure" in got
+        assert found.ledger("server.started")[0]["tls"] is True
+
+
+def self_signed(folder: Path) -> tuple[Path, Path]:
+    """Make a certificate for keep.example that is good for a day."""
+    now = datetime.now(UTC)
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "keep.example")])
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(hours=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName("keep.example")]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    certificate, private = folder / "cert.pem", folder / "key.pem"
+    certificate.write_bytes(made.public_bytes(serialization.Encoding.PEM))
+    private.write_bytes(
+        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    )
+    return certificate, private
+
+
+def test_tokens_on_the_command_line(server: Running, tmp_path: Path) -> None:
+    def keepwell(*words: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "keepwell", "token", *words, "--home", str(server.home)]
+        return subprocess.run(command, capture_output=True, text=True, env=environment(), check=False)
+
+    made = keepwell("new", "by hand", "--read-only", "--life", "2d")
+    token, ident = made.stdout.strip(), made.stderr.split(",")[0]
+    assert made.returncode == 0 and token.startswith("kwt_")
+    assert server.request("GET /api/me", f"Authorization: Bearer {token}")[0] == 200
+    listed = json.loads(keepwell("list", "--json").stdout)
+    assert {row["id"]: row["state"] for row in listed}[ident] == "good" and token not in json.dumps(listed)
+    assert token not in keepwell("list").stdout
+    assert keepwell("revoke", ident).returncode == 0
+    assert server.request("GET /api/me", f"Authorization: Bearer {token}")[0] == 401
+    assert keepwell("link", "--address", "http://localhost:1/").stdout.startswith(
+        "http://localhost:1/sign-in?code=kwl_"
+    )
+    for words, code in ((("new", "../x"), 2), (("revoke", "tok_" + "0" * 26), 3)):
+        refused = keepwell(*words)
+        assert refused.returncode == code and refused.stderr.count("\n") == 1, refused.stderr

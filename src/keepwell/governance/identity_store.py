@@ -6,7 +6,20 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Boolean, Column, ForeignKey, Index, Row, String, Table, Text, insert, select, update
+from sqlalchemy import (
+    Boolean,
+    Column,
+    ForeignKey,
+    Index,
+    Row,
+    String,
+    Table,
+    Text,
+    bindparam,
+    insert,
+    select,
+    update,
+)
 
 from keepwell.core.clock import from_iso, iso
 from keepwell.db import Transaction, metadata
@@ -71,13 +84,17 @@ def add_credential(tx: Transaction, credential: Credential, digest: str) -> None
     )
 
 
+_BY_DIGEST = (
+    select(credentials, people.c.name.label("person_name"), people.c.role, people.c.created_at.label("since"))
+    .join(people, people.c.id == credentials.c.person)
+    .where(credentials.c.digest == bindparam("digest"), credentials.c.kind == bindparam("kind"))
+)
+"""Made once: every request asks it."""
+
+
 def by_digest(tx: Transaction, kind: CredentialKind, digest: str) -> tuple[Credential, Person, str] | None:
     """Return the credential of a kind under a digest, whose it is, and the digest as it is stored."""
-    row = tx.execute(
-        select(credentials, people.c.name.label("person_name"), people.c.role, people.c.created_at.label("since"))
-        .join(people, people.c.id == credentials.c.person)
-        .where(credentials.c.digest == digest, credentials.c.kind == kind)
-    ).first()
+    row = tx.execute(_BY_DIGEST, {"digest": digest, "kind": kind}).first()
     if row is None:
         return None
     return _credential(row), Person(row.person, row.person_name, row.role, from_iso(row.since)), row.digest

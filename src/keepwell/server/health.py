@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import sqlite3
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 from sqlalchemy.exc import SQLAlchemyError
 
 from keepwell.core.errors import KeepwellError
+from keepwell.db.migrate import revision
 from keepwell.governance.identity_rules import OPEN
 from keepwell.server.routing import Ask, Auth, Route
 
@@ -24,7 +26,7 @@ class Health:
         version: of Keepwell.
         auth: `none` when nobody has to sign in.
         database: whether the database answers.
-        schema: the schema's revision, when the database knows it.
+        schema: revision of the database's schema, when it answers.
         warning: what whoever runs the server should do something about.
         loop_age_seconds: since the loop last finished a tick; null when it has not, or runs elsewhere.
         up_seconds: since the server started.
@@ -34,7 +36,7 @@ class Health:
     version: str
     auth: Auth
     database: Literal["ok", "unavailable"]
-    schema: str | None
+    schema: int | None
     warning: str | None
     loop_age_seconds: float | None
     up_seconds: float
@@ -44,21 +46,18 @@ def health(ask: Ask[None, None]) -> Health:
     """Ask the database and the loop how they are."""
     now = ask.kit.clock.now()
     beat = ask.house.heartbeat()
-    schema, sqlite = None, None
+    schema, answers = None, True
     try:
-        with ask.read() as tx:
-            sqlite = str(tx.exec_driver_sql("SELECT sqlite_version()").scalar_one())
-            if tx.exec_driver_sql("SELECT 1 FROM sqlite_master WHERE name = 'alembic_version'").first():
-                schema = _text(tx.exec_driver_sql("SELECT version_num FROM alembic_version").scalar())
+        schema = revision(ask.kit.db)
     except (KeepwellError, SQLAlchemyError):
-        pass
+        answers = False
     return Health(
-        status="degraded" if sqlite is None else "ok",
+        status="ok" if answers else "degraded",
         version=ask.house.version,
         auth=ask.house.auth,
-        database="unavailable" if sqlite is None else "ok",
+        database="ok" if answers else "unavailable",
         schema=schema,
-        warning=sqlite_warning(sqlite) if sqlite is not None else None,
+        warning=sqlite_warning(sqlite3.sqlite_version),
         loop_age_seconds=round((now - beat).total_seconds(), 1) if beat is not None else None,
         up_seconds=round((now - ask.house.started_at).total_seconds(), 1),
     )
@@ -69,10 +68,6 @@ def sqlite_warning(version: str) -> str | None:
     if tuple(int(part) for part in version.split(".")[:3]) >= FIXED:
         return None
     return f"SQLite {version} has a rare bug in its write-ahead log; 3.51.3 or newer does not. Keep backups."
-
-
-def _text(value: Any) -> str | None:
-    return None if value is None else str(value)
 
 
 ROUTES = (Route("GET", "/health", OPEN, health, "Tell whether the server is well.", answer=Health),)

@@ -274,8 +274,7 @@ def _listen(binding: Binding) -> Iterator[socket.socket]:
 
 def _open_up(kit: Kit, binding: Binding, owner: str, port: int) -> Served:
     """Make the owner and their sign-in link, and say in the ledger how the server is reached."""
-    shown = f"[{binding.host}]" if ":" in binding.host else binding.host
-    address = f"{'https' if binding.tls else 'http'}://{shown}:{port}"
+    address = f"{'https' if binding.tls else 'http'}://{_shown(binding)}:{port}"
     with db.write(kit.db) as tx:
         call = kit.call(owner)
         identity.ensure_owner(tx, call)
@@ -294,6 +293,14 @@ def _open_up(kit: Kit, binding: Binding, owner: str, port: int) -> Served:
     if not security.is_loopback(binding.host) and not binding.tls:
         warnings.append("Tokens and cookies cross the network without TLS: anyone on the way can use them.")
     return Served(address, f"{address}/sign-in?code={link}" if link else None, binding.auth, tuple(warnings))
+
+
+def _shown(binding: Binding) -> str:
+    """Return the host that a link names: bound to every address, it is the first name allowed, or this machine."""
+    host = binding.host
+    if host in ("0.0.0.0", "::"):  # noqa: S104  (compared, not bound)
+        host = next(iter(binding.allow_hosts), "127.0.0.1")
+    return f"[{host}]" if ":" in host else host
 
 
 def _note(kit: Kit, owner: str, kind: str, facts: dict[str, object]) -> None:
