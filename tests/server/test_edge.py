@@ -16,7 +16,7 @@ from keepwell.core.errors import Conflict, InvalidInput
 from keepwell.core.events import Event
 from keepwell.governance import identity
 from keepwell.governance.identity_rules import OPEN
-from keepwell.server.app import all_routes, make_app
+from keepwell.server.app import Opening, all_routes, assemble, make_app, make_edge
 from keepwell.server.limits import Limits
 from keepwell.server.routing import Ask, Body, File, Html, Paging, Route, SeeOther, check_routes
 
@@ -234,6 +234,28 @@ def test_the_app_does_not_start_with_a_route_that_is_not_declared_whole() -> Non
 def test_no_sign_in_is_refused_off_loopback(served: Served) -> None:
     with pytest.raises(InvalidInput):
         make_app(served.kit, auth="none", host="0.0.0.0", port=8400)
+
+
+def test_while_routes_load_health_is_answered_and_the_rest_waits(served: Served) -> None:
+    edge = make_edge(served.kit, auth="token", host="127.0.0.1", port=8400, log=served.log)
+    opening = Opening(edge, lambda: assemble(edge, all_routes()))
+    loading = threading.Timer(0.2, opening.open)
+    waiting = type(served)(served.kit, opening, served.token, served.log)
+    assert waiting.get("/health", signed_in=False).status_code == 200
+    assert waiting.get("/health", signed_in=False, headers={"host": "evil"}).status_code == 400
+    loading.start()
+    assert waiting.get("/api/me").json()["actor"] == "person:ada"
+    assert waiting.get("/api/me", signed_in=False).status_code == 401
+    loading.join()
+
+
+def test_routes_that_cannot_be_loaded_answer_nothing(served: Served) -> None:
+    edge = make_edge(served.kit, auth="token", host="127.0.0.1", port=8400, log=served.log)
+    bad = Route("GET", "/api/bad", "everything", lambda _: None, "Show.")
+    opening = Opening(edge, lambda: assemble(edge, all_routes(pages=(bad,))))
+    with pytest.raises(InvalidInput):
+        opening.open()
+    assert type(served)(served.kit, opening, served.token).get("/api/bad").status_code == 500
 
 
 # ---------------------------------------------------------------------------------------------------------- addresses

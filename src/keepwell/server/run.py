@@ -22,7 +22,7 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from keepwell import __version__, db, ledger
-from keepwell.core.errors import InvalidInput, Unavailable
+from keepwell.core.errors import InvalidInput, KeepwellError, Unavailable
 from keepwell.core.events import Event
 from keepwell.flows.kit import Kit
 from keepwell.governance import identity
@@ -46,12 +46,14 @@ class Served:
         sign_in: a link that signs its owner in once within 15 minutes; None without sign-in.
         auth: `none` when nobody has to sign in.
         warnings: sentences that whoever started the server should read.
+        stop: tells the server to let running requests end and return, from any thread.
     """
 
     address: str
     sign_in: str | None
     auth: Auth
     warnings: tuple[str, ...]
+    stop: Callable[[], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,13 +152,14 @@ def serve(
         )
         app = Opening(edge, functools.partial(_whole, edge, chosen))
         server = _Server(_config(app, binding, chosen.limits), app, lambda: on_start(served))
+        served = replace(served, stop=server.stop)
         with _into(log):
             log.write("server.started", address=served.address, auth=binding.auth, warnings=served.warnings)
             try:
                 server.run(sockets=[listener])
             finally:
                 on_stop()
-                _note(kit, owner, "server.stopped", {})
+                _note_stop(kit, owner, log)
                 log.write("server.stopped", address=served.address)
         if server.failure is not None:
             raise server.failure
@@ -203,6 +206,10 @@ class _Server(uvicorn.Server):
         self.failure: BaseException | None = None
         self._app = app
         self._on_started = started
+
+    def stop(self) -> None:
+        """Let running requests end, then return from `run`."""
+        self.should_exit = True
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
@@ -292,7 +299,8 @@ def _open_up(kit: Kit, binding: Binding, owner: str, port: int) -> Served:
         warnings.append("Nobody has to sign in: every program and person on this machine may do everything.")
     if not security.is_loopback(binding.host) and not binding.tls:
         warnings.append("Tokens and cookies cross the network without TLS: anyone on the way can use them.")
-    return Served(address, f"{address}/sign-in?code={link}" if link else None, binding.auth, tuple(warnings))
+    sign_in = f"{address}/sign-in?code={link}" if link else None
+    return Served(address, sign_in, binding.auth, tuple(warnings), stop=lambda: None)
 
 
 def _shown(binding: Binding) -> str:
@@ -303,9 +311,13 @@ def _shown(binding: Binding) -> str:
     return f"[{host}]" if ":" in host else host
 
 
-def _note(kit: Kit, owner: str, kind: str, facts: dict[str, object]) -> None:
-    with db.write(kit.db) as tx:
-        ledger.append(tx, kit.call(owner), Event(kind, "server:http", facts))
+def _note_stop(kit: Kit, owner: str, log: Log) -> None:
+    """Say in the ledger that the server stopped; a ledger that cannot be written does not keep it from stopping."""
+    try:
+        with db.write(kit.db) as tx:
+            ledger.append(tx, kit.call(owner), Event("server.stopped", "server:http", {}))
+    except KeepwellError as error:
+        log.write("server.stop_unrecorded", said=error.message)
 
 
 @contextlib.contextmanager
