@@ -29,7 +29,7 @@ GOOD = {
     "quoted line end": (b'a,b\n"x\ny",2\n', ("a", "b"), 1, ",", "\n"),
     "quoted separator": (b'a,b\n"x,y",2\n', ("a", "b"), 1, ",", "\n"),
     "doubled quote": (b'a,b\n"x ""y""",2\n', ("a", "b"), 1, ",", "\n"),
-    "quoted header with a line end": (b'"a\nb",c\n1,2\n', ("a\nb", "c"), 1, ",", "\n"),
+    "quoted header with a line end": (b'"a\nb",c\n1,2\n', ("a b", "c"), 1, ",", "\n"),
     "spaces in the header": (b" a , b \n1,2\n", ("a", "b"), 1, ",", "\n"),
     "a nameless column": (b",b\n1,2\n", ("column_1", "b"), 1, ",", "\n"),
     "header only": (b"a,b\n", ("a", "b"), 0, ",", "\n"),

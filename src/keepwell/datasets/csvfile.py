@@ -124,7 +124,7 @@ def _separator(first: bytes, second: bytes) -> str:
 
 def _header(first: str, separator: str, name: str) -> tuple[str, ...]:
     rows = list(csv.reader(io.StringIO(first, newline=""), delimiter=separator))
-    names = tuple(n.strip() or f"column_{i + 1}" for i, n in enumerate(rows[0] if rows else []))
+    names = tuple(" ".join(n.split()) or f"column_{i + 1}" for i, n in enumerate(rows[0] if rows else []))
     twice = next((n for i, n in enumerate(names) if n in names[:i]), None)
     if twice is not None:
         raise InvalidInput(f"The header names the column {twice!r} twice; give each its own name.", where=f"{name}:1")

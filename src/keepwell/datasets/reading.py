@@ -32,6 +32,7 @@ _ENDINGS: dict[str, Format] = {
     ".xlsx": "excel", ".xlsm": "excel", ".xls": "excel", ".xlsb": "excel", ".ods": "excel",
 }  # fmt: skip
 _MAX_COLUMNS = 10_000
+_MAX_NAME = 200
 _ZEROS = re.compile(rb'[,;\t|\n\r"]0[0-9]')
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}\Z")
 _MOMENT = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}")
@@ -165,18 +166,29 @@ def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
 
 
 def _read_excel(data: bytes, name: str) -> pl.DataFrame:
-    try:
-        import fastexcel
-    except ImportError:
-        raise NotInstalled(
-            "Excel files need the extra 'excel': install it with pip install 'keepwell[excel]'.", where=name
-        ) from None
+    need_excel(name)
+    import fastexcel
+
     try:
         book = fastexcel.read_excel(data)
         return book.load_sheet(0).to_polars()
     except fastexcel.FastExcelError as error:
         first = str(error).splitlines()[0].rstrip(".")
         raise InvalidInput(f"The file cannot be read as Excel: {first}.", where=name) from error
+
+
+def need_excel(name: str) -> None:
+    """Make sure that the reader of Excel files is there.
+
+    Raises:
+        NotInstalled: it is not.
+    """
+    try:
+        import fastexcel  # noqa: F401
+    except ImportError:
+        raise NotInstalled(
+            "Excel files need the extra 'excel': install it with pip install 'keepwell[excel]'.", where=name
+        ) from None
 
 
 def settle_types(frame: pl.DataFrame, name: str) -> pl.DataFrame:
@@ -189,6 +201,15 @@ def settle_types(frame: pl.DataFrame, name: str) -> pl.DataFrame:
         raise InvalidInput("The file has no columns.", where=name)
     if frame.width > _MAX_COLUMNS:
         raise InvalidInput(f"The file has {frame.width} columns; at most {_MAX_COLUMNS} are read.", where=name)
+    plain = [" ".join(column.split()) for column in frame.columns]
+    for column in plain:
+        if not column.isprintable() or not 0 < len(column) <= _MAX_NAME or plain.count(column) > 1:
+            raise InvalidInput(
+                f"{column[:60]!a} cannot be a column: each has its own name of 1 to {_MAX_NAME} printable characters.",
+                where=name,
+            )
+    if plain != frame.columns:
+        frame = frame.rename(dict(zip(frame.columns, plain, strict=True)))
     return frame.with_columns([_settled(frame[column], name) for column in frame.columns])
 
 

@@ -10,7 +10,7 @@ import polars as pl
 
 from keepwell.core import failpoints
 from keepwell.core.calls import Call
-from keepwell.core.errors import Conflict, NotFound
+from keepwell.core.errors import Conflict, InvalidInput, NotFound
 from keepwell.core.names import check_name
 from keepwell.datasets import service as datasets
 from keepwell.datasets.content import Draft, content_digest, draft, frames_of, manifest_of, rows_of
@@ -18,6 +18,7 @@ from keepwell.datasets.model import DatasetVersion, Form, Manifest, Part, Source
 from keepwell.datasets.parts import encode, merge
 from keepwell.datasets.service import STALE
 from keepwell.datasets.sources import scan
+from keepwell.datasets.trial import try_files
 from keepwell.db import Transaction
 from keepwell.flows.kit import Kit
 
@@ -64,6 +65,8 @@ def refer(
     manifest = Manifest(patterns=list(patterns), folder=str(folder), files=files, format=form)
     if last is not None and last.digest == content_digest(manifest):
         return last
+    if profiled and (fatal := try_files(files, form)):
+        raise InvalidInput(next(iter(fatal.values())), where=next(f.uri for f in files if f.sha256 in fatal))
     frame = rows_of(kit.blobs, manifest) if profiled else None
     made = draft(kit.blobs, manifest, frame, 0, last.id if last else None)
     with kit.write() as tx:

@@ -42,6 +42,7 @@ from keepwell.datasets.parts import encode, merge, schema_of, stats_of
 from keepwell.datasets.reading import format_of, read_bytes, read_table
 from keepwell.datasets.service import STALE
 from keepwell.datasets.sources import natural, read_source, scan
+from keepwell.datasets.trial import try_files
 from keepwell.db import Transaction
 from keepwell.flows.kit import Kit
 from keepwell.governance.charters import AppliedCharter
@@ -213,6 +214,7 @@ def _context(applied: AppliedCharter) -> _Context:
         named = sorted(scan([join.source], folder), key=lambda file: natural(file.uri))
         if not named:
             raise NotFound(f"No file matches {join.source!r}.", where="data.joins")
+        _refuse_fatal(named)
         joined[join.source] = pl.concat([read_table(file) for file in named], how="diagonal_relaxed")
         files.extend(named)
     contract = _contract(data, folder)
@@ -230,6 +232,13 @@ def _context(applied: AppliedCharter) -> _Context:
         joined=joined,
         joined_files=files,
     )
+
+
+def _refuse_fatal(files: Sequence[SourceFile]) -> None:
+    fatal = try_files(files)
+    for file in files:
+        if file.sha256 in fatal:
+            raise InvalidInput(fatal[file.sha256], where=file.uri)
 
 
 def _contract(data: Data, folder: Path) -> Contract:
@@ -273,9 +282,9 @@ def _examine_all(
     kit: Kit, context: _Context, state: _State, files: Sequence[SourceFile], came: datetime, call: Call
 ) -> _Examined:
     done = _Examined()
-    for file in files:
-        if file.sha256 in state.arrived:
-            continue
+    fresh = [file for file in files if file.sha256 not in state.arrived]
+    fatal = try_files(fresh, context.data.format)
+    for file in fresh:
         try:
             data = read_source(file)
         except (Conflict, NotFound) as error:
@@ -294,7 +303,11 @@ def _examine_all(
             received_at=came,
             model=context.model,
         )
-        done.arrivals.append(_examine(kit, context, state, done, file, data, blank))
+        if file.sha256 in fatal:
+            found = _unreadable(kit, blank, data, InvalidInput(fatal[file.sha256], where=Path(file.uri).name))
+            done.arrivals.append((found, None, None))
+        else:
+            done.arrivals.append(_examine(kit, context, state, done, file, data, blank))
         failpoints.reach("receive.examined")
     return done
 
