@@ -21,7 +21,7 @@ from sqlalchemy.exc import OperationalError
 
 from keepwell.core import failpoints
 from keepwell.core.errors import Conflict, Damaged, Unavailable
-from keepwell.db.engine import Database, in_plain_words, read
+from keepwell.db.engine import Database, begin_write, in_plain_words, read
 from keepwell.db.schema import metadata
 
 _revision = Table("schema_revision", MetaData(), Column("revision", Integer, nullable=False))
@@ -96,10 +96,9 @@ def _upgrade(database: Database, found: int | None, wanted: int, package: str) -
     if found:
         _back_up(database, found)
     with in_plain_words(), database.engine.connect() as connection:
-        connection.exec_driver_sql("PRAGMA query_only=OFF")
         connection.exec_driver_sql("PRAGMA foreign_keys=OFF")  # tables are rebuilt; checked below instead
         connection.rollback()
-        connection.exec_driver_sql("BEGIN IMMEDIATE")
+        begin_write(connection, database.busy_seconds)
         event.listen(connection, "after_cursor_execute", _reach_statement)
         try:
             _revision.create(connection, checkfirst=True)
