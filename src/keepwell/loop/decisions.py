@@ -264,10 +264,12 @@ class Hold(Made, frozen=True, kw_only=True, tag="hold"):
     Attributes:
         until: what would change that.
         cause: the cause of an alert that still stands; None when there is none.
+        waits_for_a_person: a person was asked for an approval and has not answered.
     """
 
     until: str
     cause: str | None = None
+    waits_for_a_person: bool = False
 
 
 Decision = (
@@ -312,8 +314,14 @@ def encode(decisions: Sequence[Decision]) -> bytes:
 
 
 _DECODER = msgspec.json.Decoder(tuple[Decision, ...])
+_ONE: msgspec.json.Decoder[Decision] = msgspec.json.Decoder(Decision)
 
 
 def decode(text: bytes | str) -> tuple[Decision, ...]:
     """Return the decisions that `encode` wrote."""
     return _DECODER.decode(text)
+
+
+def decode_one(text: bytes | str) -> Decision:
+    """Return the decision that a place of `encode` wrote."""
+    return _ONE.decode(text)

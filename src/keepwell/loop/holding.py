@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from keepwell.core.spans import parse_span, show_span
 from keepwell.loop.decisions import (
     Alert,
@@ -30,14 +32,9 @@ from keepwell.loop.view import Rows, View, day_of, triggers_of
 
 def waits_for_approval(v: View, rows: Rows) -> Hold:
     """A person was asked and has not answered."""
-    return _hold(
-        v,
-        rows,
-        f"The challenger is ready and waits for {all_of(v.roles)} to approve it.",
-        approval_clause(v),
-        "An approval, or a refusal.",
-        each("approval", v.state.approval_id, rows),
-    )
+    reason = f"The challenger is ready and waits for {all_of(v.roles)} to approve it."
+    facts = each("approval", v.state.approval_id, rows)
+    return _waiting(_hold(v, rows, reason, approval_clause(v), "An approval, or a refusal.", facts))
 
 
 def approval_unknown(v: View, rows: Rows) -> Hold:
@@ -49,7 +46,7 @@ def approval_unknown(v: View, rows: Rows) -> Hold:
 def waits_for_training_approval(v: View, rows: Rows) -> Hold:
     """A person was asked about a training and has not answered."""
     reason = "A training waits for a person to approve it."
-    return _hold(v, rows, reason, "retrain.approval", "An approval, or a refusal.")
+    return _waiting(_hold(v, rows, reason, "retrain.approval", "An approval, or a refusal."))
 
 
 def training_approval_open(v: View, rows: Rows) -> Hold:
@@ -158,3 +155,7 @@ def standing(alert: Alert) -> Hold:
 
 def _hold(v: View, rows: Rows, reason: str, clause: str, until: str, *facts: list[Fact]) -> Hold:
     return Hold(scope=scope_of(v, rows), reason=reason, clause=clause, facts=facts_of(v, *facts), until=until)
+
+
+def _waiting(hold: Hold) -> Hold:
+    return msgspec.structs.replace(hold, waits_for_a_person=True)
