@@ -179,6 +179,22 @@ def test_once_answers_as_it_did_the_first_time(kit):
     assert done == [1, 1, 1]
 
 
+def test_a_call_within_a_call_under_one_key_is_a_part_of_it(kit):
+    call, done = kit.call("person:ann", key="k"), []
+
+    def inner():
+        done.append(1)
+        return "inner"
+
+    def outer():
+        return "outer of " + once(tx, call, {"inner": 1}, inner, str)
+
+    for _ in range(2):
+        with write(kit.db) as tx:
+            assert once(tx, call, {"outer": 1}, outer, str) == "outer of inner"
+    assert done == [1]
+
+
 def test_a_failed_call_is_not_remembered(kit):
     def fail():
         raise Conflict("no")
@@ -288,8 +304,8 @@ def test_processes_on_first_use(tmp_path, count):
     check_home(tmp_path / "home", 5 * count)
 
 
-def test_one_key_from_eight_writers_acts_once(tmp_path):
-    acked = run_together(tmp_path / "home", 4, 1, threads=2, key="the-key")
+def test_one_key_from_eight_processes_acts_once(tmp_path):
+    acked = run_together(tmp_path / "home", 8, 1, key="the-key")
     assert len({answer for answers in acked for answer in answers}) == 1
     check_home(tmp_path / "home", 1)
 

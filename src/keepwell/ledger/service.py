@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Sequence
+from contextvars import ContextVar
 from typing import TypeVar
 
 import msgspec
@@ -19,6 +20,8 @@ from keepwell.ledger import rules, store
 from keepwell.ledger.model import Entry
 
 Answer = TypeVar("Answer")
+_under_way: ContextVar[frozenset[tuple[str, str]]] = ContextVar("under_way", default=frozenset())
+"""Keys whose effect is running: a call within it, under the same key, is a part of it."""
 
 
 def append(tx: Transaction, call: Call, *events: Event) -> list[Entry]:
@@ -70,7 +73,7 @@ def once(tx: Transaction, call: Call, request: object, effect: Callable[[], Answ
         Conflict: the key was used for another request.
         InvalidInput: the key is empty or longer than 200 characters.
     """
-    if call.key is None:
+    if call.key is None or (call.actor, call.key) in _under_way.get():
         return effect()
     if not 0 < len(call.key) <= 200:
         raise InvalidInput("An idempotency key has 1 to 200 characters.", where="Idempotency-Key")
@@ -80,7 +83,11 @@ def once(tx: Transaction, call: Call, request: object, effect: Callable[[], Answ
         if seen[0] != digest:
             raise Conflict("This idempotency key was used for another request; use a new key.", code="key_reused")
         return msgspec.convert(seen[1], kind)
-    answer = effect()
+    token = _under_way.set(_under_way.get() | {(call.actor, call.key)})
+    try:
+        answer = effect()
+    finally:
+        _under_way.reset(token)
     store.remember(tx, call.actor, call.key, digest, msgspec.to_builtins(answer), iso(call.now))
     return answer
 

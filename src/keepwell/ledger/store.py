@@ -102,6 +102,7 @@ idempotency = Table(
 
 _HEAD = select(entries.c.seq, entries.c.hash).order_by(entries.c.seq.desc()).limit(1)
 _ADD = insert(entries)
+_ADD_NOTE = insert(notes)
 _SEND = insert(outbox)
 _REMEMBERED = select(idempotency.c.request, idempotency.c.answer).where(
     idempotency.c.actor == bindparam("of_actor"), idempotency.c.key == bindparam("of_key")
@@ -139,7 +140,7 @@ def add(tx: Transaction, new: Sequence[tuple[Entry, str]], salts: Mapping[int, b
     )
     tx.execute(_SEND, [{"seq": e.seq} for e, _ in new])
     if noted := [{"seq": e.seq, "note": e.note, "salt": salts[e.seq]} for e, _ in new if e.note is not None]:
-        tx.execute(insert(notes), noted)
+        tx.execute(_ADD_NOTE, noted)
 
 
 def entry(tx: Transaction, seq: int) -> Entry | None:
