@@ -13,7 +13,7 @@ from keepwell.core.events import Event
 from keepwell.db import Transaction
 from keepwell.ledger import append, once
 from keepwell.models import queries, rules, store
-from keepwell.models.listing import INLINE, keep, label
+from keepwell.models.listing import label, told
 from keepwell.models.model import Cause, Champion, ModelVersion
 from keepwell.models.reading import versions_by_id
 
@@ -144,15 +144,7 @@ def _crown(
     replaced = [holders[v.segment] for v in new if v.segment in holders]
     before = {segment: holder.version_id for segment, holder in holders.items()}
     listed: list[list[object]] = [[v.segment, v.number, v.id, before.get(v.segment)] for v in new]
-    body: dict[str, object] = {
-        **(basis or {}),
-        "environment": environment,
-        "count": len(new),
-        "members": keep(listed, blobs),
-        "decision": decision,
-    }
-    if len(listed) <= INLINE:
-        body["versions"] = listed
+    body = {**(basis or {}), **told(listed, blobs), "environment": environment, "decision": decision}
     kind = "model.promoted" if cause == "promotion" else "model.rolled_back"
     seq = append(tx, call, Event(kind, f"model:{model}", body, note=reason or None))[0].seq
     until = [(iso(max(call.now, c.since)), c.seq, c.segment) for c in replaced]
@@ -166,21 +158,16 @@ def _crown(
         ],
     )
     failpoints.reach("models.champions_opened")
-    _retire(tx, model, environment, new, replaced, cause)
+    _restate(tx, environment, new, replaced, cause)
     failpoints.reach("models.champions_stated")
     return seq
 
 
-def _retire(
-    tx: Transaction,
-    model: str,
-    environment: str,
-    new: Sequence[ModelVersion],
-    replaced: Sequence[Champion],
-    cause: Cause,
+def _restate(
+    tx: Transaction, environment: str, new: Sequence[ModelVersion], replaced: Sequence[Champion], cause: Cause
 ) -> None:
-    """Set the states that follow: a version without any environment is retired."""
-    still = {c.version_id for c in queries.holders(tx, model, None)}
+    """Set the states that follow: a version that answers in no environment any more is retired."""
+    still = queries.holding(tx, [c.version_id for c in replaced])
     by = {v.segment: v.number for v in new}
     how = "replaced by" if cause == "promotion" else "rolled back to"
     rows: list[tuple[str, str, str | None]] = [

@@ -10,10 +10,21 @@ INLINE = 20
 """Up to so many members, an event's body lists them beside the digest of the list."""
 
 
-def keep(listed: list[list[object]], blobs: Blobs | None) -> str:
-    """Return the digest of a canonical list, and store it where there is a place for it."""
+def told(listed: list[list[object]], blobs: Blobs | None, shown: int | None = None) -> dict[str, object]:
+    """Return what an event's body says of a canonical list: its digest, and the list itself when it is short.
+
+    Args:
+        listed: the list, in its canonical order.
+        blobs: where a long list is stored; None stores none.
+        shown: how many fields of each row a short list shows; all by default.
+    """
     data = canonical_json(listed)
-    return digest_bytes(data) if blobs is None else blobs.put(data)
+    body: dict[str, object] = {"count": len(listed), "members": digest_bytes(data)}
+    if len(listed) <= INLINE:
+        body["versions"] = [row[:shown] for row in listed]
+    elif blobs is not None:
+        blobs.put(data)
+    return body
 
 
 def label(version: ModelVersion) -> str:

@@ -7,7 +7,7 @@ from datetime import datetime
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import Row, Select, and_, func, select
+from sqlalchemy import Row, Select, and_, bindparam, func, select
 from sqlalchemy.sql.elements import ColumnElement
 
 from keepwell.core.clock import from_iso
@@ -26,10 +26,22 @@ _VERSION = select(versions, *(batches.c[name] for name in _LINEAGE)).join_from(
     versions, batches, batches.c.id == versions.c.batch
 )
 
+_SOME_VERSIONS = _VERSION.where(versions.c.id.in_(bindparam("ids", expanding=True)))
+_NAME = select(models.c.name).where(models.c.key == bindparam("name_key"))
+_HOLDING = select(champions.c.version_id).where(
+    champions.c.version_id.in_(bindparam("ids", expanding=True)), champions.c.until.is_(None)
+)
+_MADE = select(champions).where(champions.c.seq == bindparam("entry")).order_by(champions.c.segment)
+_OF_BATCH = (
+    select(versions.c.segment, versions.c.id)
+    .where(versions.c.batch == bindparam("of_batch"))
+    .order_by(versions.c.segment)
+)
+
 
 def model_name(tx: Transaction, name: str) -> str | None:
     """Return the name as it was registered, whatever the case it is asked in."""
-    found: str | None = tx.execute(select(models.c.name).where(models.c.key == name_key(name))).scalar()
+    found: str | None = tx.execute(_NAME, {"name_key": name_key(name)}).scalar()
     return found
 
 
@@ -71,7 +83,7 @@ def by_ids(tx: Transaction, ids: Sequence[str]) -> list[ModelVersion]:
     """Return the versions with those ids, in the ids' order; what is not there is left out."""
     found: dict[str, ModelVersion] = {}
     for part in chunks(list(dict.fromkeys(ids))):
-        found.update((v.id, v) for v in _versions(tx, _VERSION.where(versions.c.id.in_(part))))
+        found.update((row.id, _version(row)) for row in tx.execute(_SOME_VERSIONS, {"ids": part}))
     return [found[version] for version in ids if version in found]
 
 
@@ -106,8 +118,7 @@ def packs(tx: Transaction, ids: Sequence[str]) -> dict[str, str]:
 
 def ids_of_batch(tx: Transaction, batch_id: str) -> dict[str, str]:
     """Return segment to version of a batch, by segment."""
-    query = select(versions.c.segment, versions.c.id).where(versions.c.batch == batch_id).order_by(versions.c.segment)
-    return pairs(tx, query)
+    return {row[0]: row[1] for row in tx.execute(_OF_BATCH, {"of_batch": batch_id})}
 
 
 def champion_ids(tx: Transaction, model: str, environment: str) -> dict[str, str]:
@@ -169,6 +180,14 @@ def holders(
     return _of_segments(tx, query.order_by(champions.c.segment), segments)
 
 
+def holding(tx: Transaction, version_ids: Sequence[str]) -> frozenset[str]:
+    """Return those versions that are champion somewhere."""
+    found: set[str] = set()
+    for part in chunks(version_ids):
+        found.update(tx.execute(_HOLDING, {"ids": part}).scalars())
+    return frozenset(found)
+
+
 def past_holders(tx: Transaction, model: str, environment: str, segments: Sequence[str]) -> list[Champion]:
     """Return who was champion of those segments in an environment, oldest first."""
     query = select(champions).where(champions.c.model == model, champions.c.environment == environment)
@@ -200,7 +219,7 @@ def intervals(
 
 def since_entry(tx: Transaction, seq: int) -> list[Champion]:
     """Return the champions that one entry of the ledger made."""
-    return _champions(tx, select(champions).where(champions.c.seq == seq).order_by(champions.c.segment))
+    return [_champion_of(row) for row in tx.execute(_MADE, {"entry": seq})]
 
 
 def discarded(tx: Transaction, model: str, segments: Sequence[str]) -> frozenset[str]:

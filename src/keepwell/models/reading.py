@@ -180,6 +180,12 @@ def champion_ids(tx: Transaction, model: str, environment: str) -> dict[str, str
     return queries.champion_ids(tx, model, environment)
 
 
+def champion(tx: Transaction, model: str, segment: str, environment: str) -> Champion | None:
+    """Return the version that answers for a segment in an environment, or None when none was promoted there."""
+    found = queries.holders(tx, model, environment, [segment])
+    return found[0] if found else None
+
+
 def champion_history(
     tx: Transaction,
     model: str,

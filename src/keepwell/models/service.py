@@ -22,11 +22,12 @@ from keepwell.db import Transaction
 from keepwell.ledger import append, once
 from keepwell.models import queries, rules, store
 from keepwell.models.championship import previous_versions, promote, roll_back
-from keepwell.models.listing import INLINE, keep
+from keepwell.models.listing import told
 from keepwell.models.model import Batch, Member, ModelVersion
 from keepwell.models.packs import artifact, artifacts, pack, verify
 from keepwell.models.reading import (
     batch,
+    champion,
     champion_history,
     champion_ids,
     champions,
@@ -51,6 +52,7 @@ __all__ = [
     "artifact",
     "artifacts",
     "batch",
+    "champion",
     "champion_history",
     "champion_ids",
     "champions",
@@ -223,13 +225,12 @@ def _register(tx: Transaction, call: Call, made: Batch, ordered: list[Member], b
     new_ids = sorted(call.ids.new("ver") for _ in ordered)
     new = [(v, m, known.get(m.segment, 0) + 1) for v, m in zip(new_ids, ordered, strict=True)]
     listed: list[list[object]] = [[v, m.segment, number, m.artifact, m.offset, m.length] for v, m, number in new]
-    digest = keep(listed, blobs)
-    made = replace(made, members=digest)
+    members = told(listed, blobs, 4)
+    made = replace(made, members=str(members["members"]))
     failpoints.reach("models.listed")
     body = {
+        **members,
         "batch": made.id,
-        "count": made.count,
-        "members": digest,
         "pack": made.pack,
         "run": made.run_id,
         "dataset_version": made.dataset_version,
@@ -238,8 +239,6 @@ def _register(tx: Transaction, call: Call, made: Batch, ordered: list[Member], b
         "trained_at": iso(made.trained_at),
         "trained_until": made.trained_until,
     }
-    if len(listed) <= INLINE:
-        body["versions"] = [row[:4] for row in listed]
     entry = append(tx, call, Event("model.batch_registered", f"model:{made.model}", body))[0]
     store.add_batch(tx, made, entry.seq)
     failpoints.reach("models.batch_stored")
@@ -260,9 +259,7 @@ def _set_state(
     for one in changed:
         by_model.setdefault(one.model, []).append([one.segment, one.number, one.id])
     for name, listed in by_model.items():
-        body: dict[str, object] = {"count": len(listed), "members": digest_json(sorted(listed))}
-        if len(listed) <= INLINE:
-            body["versions"] = sorted(listed)
+        body = told(sorted(listed), None)
         note = reason if isinstance(reason, str) else None
         append(tx, call, Event(_STATED[state], f"model:{name}", body, note=note or None))
     store.set_states(tx, [(state, one.id, why[one.id] or None) for one in changed])

@@ -109,6 +109,23 @@ _VERSION_COLUMNS = (
 )  # fmt: skip
 
 
+_NEWEST = (
+    update(members)
+    .where(members.c.model == bindparam("of_model"), members.c.segment == bindparam("of_segment"))
+    .values(number=bindparam("new_number"), latest=bindparam("new_latest"))
+)
+_STATE = (
+    update(versions)
+    .where(versions.c.id == bindparam("of_id"))
+    .values(state=bindparam("new_state"), reason=bindparam("new_reason"))
+)
+_CLOSE = (
+    update(champions)
+    .where(champions.c.seq == bindparam("of_seq"), champions.c.segment == bindparam("of_segment"))
+    .values(until=bindparam("new_until"))
+)
+
+
 def add_model(tx: Transaction, name: str, created_at: str) -> None:
     """Write a new model's name."""
     tx.execute(insert(models).values(key=name_key(name), name=name, created_at=created_at))
@@ -116,24 +133,12 @@ def add_model(tx: Transaction, name: str, created_at: str) -> None:
 
 def add_batch(tx: Transaction, batch: Batch, seq: int) -> None:
     """Write a batch; `seq` is the number of the ledger's entry that tells of it."""
-    tx.execute(
-        insert(batches).values(
-            id=batch.id,
-            model=batch.model,
-            seq=seq,
-            count=batch.count,
-            run_id=batch.run_id,
-            dataset_version=batch.dataset_version,
-            code=batch.code,
-            environment=batch.environment,
-            pack=batch.pack,
-            members=batch.members,
-            trained_at=iso(batch.trained_at),
-            trained_until=batch.trained_until,
-            created_at=iso(batch.created_at),
-            created_by=batch.created_by,
-        )
-    )
+    row = (
+        batch.id, batch.model, seq, batch.count, batch.run_id, batch.dataset_version, batch.code, batch.environment,
+        batch.pack, batch.members, iso(batch.trained_at), batch.trained_until, iso(batch.created_at),
+        batch.created_by,
+    )  # fmt: skip
+    insert_rows(tx, batches, [column.name for column in batches.columns], [row])
 
 
 def add_versions(
@@ -171,9 +176,7 @@ def add_versions(
     )
     update_rows(
         tx,
-        update(members)
-        .where(members.c.model == bindparam("of_model"), members.c.segment == bindparam("of_segment"))
-        .values(number=bindparam("new_number"), latest=bindparam("new_latest")),
+        _NEWEST,
         ("new_number", "new_latest", "of_model", "of_segment"),
         [(number, version, batch.model, member.segment) for version, member, number in new if member.segment in known],
     )
@@ -181,26 +184,12 @@ def add_versions(
 
 def set_states(tx: Transaction, rows: Iterable[tuple[str, str, str | None]]) -> None:
     """Set the state and the reason of versions: (state, id, reason)."""
-    update_rows(
-        tx,
-        update(versions)
-        .where(versions.c.id == bindparam("of_id"))
-        .values(state=bindparam("new_state"), reason=bindparam("new_reason")),
-        ("new_state", "of_id", "new_reason"),
-        list(rows),
-    )
+    update_rows(tx, _STATE, ("new_state", "of_id", "new_reason"), list(rows))
 
 
 def close_champions(tx: Transaction, rows: Iterable[tuple[str, int, str]]) -> None:
     """End intervals of champions: (until, seq, segment)."""
-    update_rows(
-        tx,
-        update(champions)
-        .where(champions.c.seq == bindparam("of_seq"), champions.c.segment == bindparam("of_segment"))
-        .values(until=bindparam("new_until")),
-        ("new_until", "of_seq", "of_segment"),
-        list(rows),
-    )
+    update_rows(tx, _CLOSE, ("new_until", "of_seq", "of_segment"), list(rows))
 
 
 def open_champions(tx: Transaction, new: Sequence[Champion]) -> None:

@@ -99,15 +99,28 @@ APPROVAL = (
 )  # fmt: skip
 
 
+_FORGET = delete(measurements).where(
+    measurements.c.version_id == bindparam("of_version"), measurements.c.slice == bindparam("of_slice"),
+    measurements.c.subject == bindparam("of_subject"), measurements.c.metric == bindparam("of_metric"),
+)  # fmt: skip
+_VOID = (
+    update(verdicts)
+    .where(verdicts.c.version_id == bindparam("of_version"), verdicts.c.void.is_(None))
+    .values(void=bindparam("why"))
+)
+_SETTLE = (
+    update(approvals)
+    .where(approvals.c.id == bindparam("of_id"), approvals.c.version_id == bindparam("of_version"),
+           approvals.c.role == bindparam("of_role"))
+    .values(state=bindparam("to_state"), settled_at=bindparam("at"), settled_by=bindparam("by"),
+            seq=bindparam("at_seq"))
+)  # fmt: skip
+
+
 def put_evidence(tx: Transaction, rows: Sequence[tuple[object, ...]], measured: frozenset[str]) -> None:
     """Write measurements; those of versions in `measured` take the place of what was there."""
     keys = [row[:4] for row in rows if row[0] in measured]
-    here = measurements.c
-    statement = delete(measurements).where(
-        here.version_id == bindparam("of_version"), here.slice == bindparam("of_slice"),
-        here.subject == bindparam("of_subject"), here.metric == bindparam("of_metric"),
-    )  # fmt: skip
-    delete_rows(tx, statement, ("of_version", "of_slice", "of_subject", "of_metric"), keys)
+    delete_rows(tx, _FORGET, ("of_version", "of_slice", "of_subject", "of_metric"), keys)
     insert_rows(tx, measurements, EVIDENCE, rows)
 
 
@@ -152,12 +165,7 @@ def add_verdicts(tx: Transaction, rows: Sequence[tuple[object, ...]], of_gates: 
 
 def void_verdicts(tx: Transaction, version_ids: Iterable[str], why: str) -> None:
     """Note why the verdicts of versions do not count any more."""
-    statement = (
-        update(verdicts)
-        .where(verdicts.c.version_id == bindparam("of_version"), verdicts.c.void.is_(None))
-        .values(void=bindparam("why"))
-    )
-    update_rows(tx, statement, ("why", "of_version"), [(why, version) for version in version_ids])
+    update_rows(tx, _VOID, ("why", "of_version"), [(why, version) for version in version_ids])
 
 
 def newest_verdicts(tx: Transaction, version_ids: Sequence[str], with_gates: bool) -> dict[str, Verdict]:
@@ -226,17 +234,9 @@ def add_approvals(tx: Transaction, new: Sequence[Approval], seq: int) -> None:
 
 def settle_approvals(tx: Transaction, settled: Sequence[Approval], seq: int) -> None:
     """Write what became of approvals that were asked for."""
-    here = approvals.c
-    statement = (
-        update(approvals)
-        .where(here.id == bindparam("of_id"), here.version_id == bindparam("of_version"),
-               here.role == bindparam("of_role"))
-        .values(state=bindparam("to_state"), settled_at=bindparam("at"), settled_by=bindparam("by"),
-                seq=bindparam("at_seq"))
-    )  # fmt: skip
     update_rows(
         tx,
-        statement,
+        _SETTLE,
         ("to_state", "at", "by", "at_seq", "of_id", "of_version", "of_role"),
         [
             (a.state, iso(a.settled_at) if a.settled_at else None, a.settled_by, seq, a.id, a.version_id, a.role)
