@@ -7,6 +7,7 @@ import json
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
+import msgspec
 import polars as pl
 import pytest
 from hypothesis import given, settings
@@ -264,3 +265,13 @@ def test_online_retail_dirty_rows(shared_data: Path) -> None:
     assert failing is not None
     assert failing.height == verdict.failed.sum()
     failing.write_parquet(io.BytesIO())
+
+
+@given(st.lists(st.floats(allow_nan=False), min_size=1, max_size=30), st.lists(st.floats(allow_nan=False), min_size=1))
+@settings(deadline=None, max_examples=60)
+def test_no_number_breaks_the_comparison_with_history(before: list[float], now: list[float]) -> None:
+    """Also numbers near the greatest there are: every figure of a finding and of what is remembered is finite."""
+    past = [stats_of(week(0, before * 50), FORM)] * 6
+    verdict = judge(Contract(like_history={"temp": 4}, outliers={"temp": 4}), week(0, now * 5), past, form=FORM)
+    json.dumps([[f.value, f.limit] for f in verdict.findings], allow_nan=False)
+    msgspec.json.decode(msgspec.json.encode(past), type=list[Stats])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import date
+from typing import Any
 
 import msgspec
 import polars as pl
@@ -11,8 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from keepwell.datasets import difference
-from keepwell.datasets.difference import compare
+from keepwell.datasets.difference import compare, compare_profiles
 from keepwell.datasets.model import Form, SourceFile
+from keepwell.datasets.profile import profile
 
 FORM = Form(time="t", keys=("k",))
 
@@ -98,3 +100,28 @@ def test_files() -> None:
     old = [SourceFile(name, 1, 1, 1, name) for name in "abc"]
     new = [SourceFile("b", 1, 1, 1, "b"), SourceFile("c", 1, 1, 1, "other"), SourceFile("d", 1, 1, 1, "d")]
     assert difference.files(old, new) == {"added": ["d"], "removed": ["a"], "changed": ["c"]}
+
+
+@given(st.lists(st.floats(-100, 100), min_size=1, max_size=60), st.lists(st.floats(-100, 100), min_size=1, max_size=60))
+@settings(deadline=None, max_examples=40)
+def test_profiles_give_about_the_same_distance(before: list[float], after: list[float]) -> None:
+    """Off by no more than the largest share of one bin, for the values of a bin are taken to lie evenly in it."""
+    frames = [pl.DataFrame({"x": values}) for values in (before, after)]
+    exact = compare(frames[0], frames[1], None).distributions[0].distance
+    profiles: list[Any] = [profile(frame) for frame in frames]
+    near = compare_profiles(*profiles).distributions[0].distance
+    bins = [
+        max(p["columns"]["x"]["histogram"]["counts"]) / len(v) for p, v in zip(profiles, (before, after), strict=True)
+    ]
+    assert abs(exact - near) <= sum(bins) + 1e-9
+    assert 0 <= near <= 1
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "distance"),
+    [(["a", "b"], ["b", "a"], 0.0), (["a", "a"], ["a", "b"], 0.5), ([True], [False], 1.0), ([None], ["a"], 0.0),
+     ([date(2011, 1, 1)], [date(2011, 1, 1)], 0.0), ([1], ["1"], 0.0)],
+)  # fmt: skip
+def test_profiles_of_other_kinds(before: list[object], after: list[object], distance: float) -> None:
+    profiles = [profile(pl.DataFrame({"x": values})) for values in (before, after)]
+    assert compare_profiles(*profiles).distributions[0].distance == pytest.approx(distance)

@@ -100,8 +100,7 @@ def show(what: str, home: str | None, as_json: bool) -> None:
 @json_option
 def diff(before: str, after: str | None, home: str | None, as_json: bool) -> None:
     """Show what is different between two versions; with one, between it and the version before it."""
-    from keepwell.datasets import difference, service
-    from keepwell.datasets.content import manifest_of, rows_of
+    from keepwell.datasets import service
     from keepwell.db import read
 
     kit = open_kit(home)
@@ -113,13 +112,7 @@ def diff(before: str, after: str | None, home: str | None, as_json: bool) -> Non
             first, second = service.version(tx, first.parent), first
         else:
             raise InvalidInput(f"{first.dataset}@{first.number} is the first version; name the other one.")
-    old, new = manifest_of(kit.blobs, first), manifest_of(kit.blobs, second)
-    files = difference.files(old.sources(), new.sources())
-    if first.rows is None or second.rows is None:
-        found = difference.Difference([], None, [], files)
-    else:
-        form = old.form if old.form == new.form else None
-        found = difference.compare(rows_of(kit.blobs, old), rows_of(kit.blobs, new), form, files)
+    found = service.compare(kit.blobs, first, second)
     if as_json:
         print_json({"before": first.id, "after": second.id, **_builtins(found)})
     else:

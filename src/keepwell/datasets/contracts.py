@@ -195,10 +195,15 @@ def _bound(work: _Work, check: str, values: pl.Series, bound: float | str | None
         return
     wrong = values < limit if below else values > limit
     found = values.min() if below else values.max()
-    sentence = f"{{n}} rows have a {values.name} {'below' if below else 'above'} {bound}; the extreme is {found!s}."
+    side = "below" if below else "above"
+    sentence = f"{{n}} rows have a {values.name} {side} {_shown(bound)}; the extreme is {_shown(found)}."
     number = isinstance(found, int | float)
     work.rows(check, wrong, sentence, value=_finite_or_none(found) if number else None,
               limit=float(bound) if number and not isinstance(bound, str) else None)  # fmt: skip
+
+
+def _shown(value: object) -> str:
+    return f"{value:.10g}" if isinstance(value, float) else str(value)[:60]
 
 
 def _finite_or_none(value: object) -> float | None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from datetime import datetime
+from typing import Any, Literal
 
 import numpy as np
 import polars as pl
@@ -78,6 +79,22 @@ def compare(
     moved = [_distribution(name, before[name], after[name]) for name in shared]
     moved.sort(key=lambda one: (-one.distance, one.column))
     return Difference(columns(schema_of(before), schema_of(after)), rows, moved, changed_files or {})
+
+
+def compare_profiles(
+    before: Mapping[str, Any], after: Mapping[str, Any], changed_files: dict[str, list[str]] | None = None
+) -> Difference:
+    """Compare two versions by their profiles, for versions whose rows are not kept.
+
+    Distances are approximate: numbers and times by their histograms, values even within a bin; text by its most
+    frequent values, the others taken as one.
+    """
+    old, new = before["columns"], after["columns"]
+    kinds = [{name: facts["type"] for name, facts in side.items()} for side in (old, new)]
+    counts = (before["rows"], after["rows"])
+    moved = [_profiled(name, facts, new[name], counts) for name, facts in old.items() if name in new]
+    moved.sort(key=lambda one: (-one.distance, one.column))
+    return Difference(columns(*kinds), None, moved, changed_files or {})
 
 
 def columns(before: Mapping[str, str], after: Mapping[str, str]) -> list[ColumnChange]:
@@ -160,6 +177,38 @@ def _distribution(name: str, before: pl.Series, after: pl.Series) -> Moved:
         distance = _variation(old, new)
     was, now = gaps
     return Moved(name, distance, was, now, distance > MOVED or abs(was - now) > MOVED)
+
+
+def _profiled(name: str, old: Mapping[str, Any], new: Mapping[str, Any], counts: tuple[int, int]) -> Moved:
+    was, now = (facts["missing"] / n if n else 0.0 for facts, n in zip((old, new), counts, strict=True))
+    present = [n - facts["missing"] for facts, n in zip((old, new), counts, strict=True)]
+    if not all(present):
+        distance = 0.0
+    elif "histogram" in old and "histogram" in new and ("infinite" in old) == ("infinite" in new):
+        distance = _binned(old["histogram"], new["histogram"])
+    else:
+        tops = [dict(map(_pair_of, facts.get("top", ()))) for facts in (old, new)]
+        shares = [{value: count / n for value, count in top.items()} for top, n in zip(tops, present, strict=True)]
+        rest = abs(sum(shares[0].values()) - sum(shares[1].values()))
+        every = shares[0].keys() | shares[1].keys()
+        distance = (math.fsum(abs(shares[0].get(v, 0.0) - shares[1].get(v, 0.0)) for v in every) + rest) / 2
+    return Moved(name, distance, was, now, distance > MOVED or abs(was - now) > MOVED)
+
+
+def _pair_of(pair: Sequence[Any]) -> tuple[str, int]:
+    return str(pair[0]), pair[1]
+
+
+def _binned(old: Mapping[str, Any], new: Mapping[str, Any]) -> float:
+    edges = [_edges(side["edges"]) for side in (old, new)]
+    shares = [np.concatenate(([0.0], np.cumsum(side["counts"]) / sum(side["counts"]))) for side in (old, new)]
+    points = np.union1d(*edges)
+    before, after = (np.interp(points, edge, share) for edge, share in zip(edges, shares, strict=True))
+    return float(np.abs(before - after).max())
+
+
+def _edges(edges: Sequence[float | str]) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+    return np.array([datetime.fromisoformat(e).timestamp() if isinstance(e, str) else e for e in edges])
 
 
 def _ordered(kind: pl.DataType) -> bool:

@@ -5,9 +5,9 @@ A block is a stretch of consecutive rows (see `parts.stats_of`), so one long his
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from statistics import median
 
 import polars as pl
 
@@ -20,6 +20,7 @@ _FLOOR = 0.01
 _COLLAPSE = 10
 _COLLAPSE_BLOCKS = 8
 _UNIT_ROWS = 100
+_HUGE = sys.float_info.max
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,9 +52,11 @@ def mean_like(values: pl.Series, blocks: Sequence[Block], bound: float) -> Unlik
     if len(blocks) < _FEW_BLOCKS or not len(finite):
         return f"{len(blocks)} earlier blocks, {_FEW_BLOCKS} are needed" if len(finite) else "no value to compare"
     means = [block.mean for block in blocks]
-    middle = median(means)
-    scale = max(_MAD * median(abs(m - middle) for m in means), _FLOOR * abs(middle), 1e-12)
-    mean = float(finite.mean())  # type: ignore[arg-type]
+    middle = _median(means)
+    scale = max(_MAD * _median([abs(m - middle) for m in means]), _FLOOR * abs(middle), 1e-12)
+    mean = _mean(finite)
+    if not scale < _HUGE or not abs(mean - middle) < _HUGE:
+        return "numbers too large to compare"
     distance = abs(mean - middle) / scale
     if distance <= bound:
         return None
@@ -81,7 +84,7 @@ def same_unit(values: pl.Series, blocks: Sequence[Block]) -> Unlike | str | None
     tenth, ninth = float(finite.quantile(0.1) or 0.0), float(finite.quantile(0.9) or 0.0)
     width = high - low
     jumped = tenth > high + width or ninth < low - width
-    mean, least = float(finite.mean()), min(block.mean for block in blocks)  # type: ignore[arg-type]
+    mean, least = _mean(finite), min(block.mean for block in blocks)
     collapsed = low >= 0 < least and len(blocks) >= _COLLAPSE_BLOCKS and abs(mean) * _COLLAPSE <= least
     if not (jumped or collapsed):
         return None
@@ -95,6 +98,17 @@ def same_unit(values: pl.Series, blocks: Sequence[Block]) -> Unlike | str | None
 def _finite(values: pl.Series) -> pl.Series:
     numbers = values.cast(pl.Float64).drop_nulls()
     return numbers.filter(numbers.is_finite())
+
+
+def _median(values: Sequence[float]) -> float:
+    ordered = sorted(values)
+    return (
+        ordered[(len(ordered) - 1) // 2] / 2 + ordered[len(ordered) // 2] / 2
+    )  # halves first: the sum may be infinite
+
+
+def _mean(finite: pl.Series) -> float:
+    return max(-_HUGE, min(float(finite.mean()), _HUGE))  # type: ignore[arg-type]
 
 
 def _range(blocks: Sequence[Block]) -> tuple[float, float]:

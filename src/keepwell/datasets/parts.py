@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -16,6 +17,7 @@ from keepwell.datasets.model import Block, Form, Stats
 _MAX_BLOCKS = 32
 _ROWS_A_BLOCK = 50
 _PART = "\0part"
+_HUGE = sys.float_info.max
 
 KINDS: Mapping[type[pl.DataType], str] = {
     pl.Int64: "integer", pl.Float64: "number", pl.String: "text",
@@ -122,7 +124,7 @@ def _blocks(frame: pl.DataFrame, numeric: Sequence[str]) -> dict[str, Block]:
         finite.select(pick).row(0) for pick in (pl.all().count(), pl.all().mean(), pl.all().min(), pl.all().max())
     )
     rows = zip(numeric, counts, means, lows, highs, strict=True)
-    return {name: Block(n, mean, low, high) for name, n, mean, low, high in rows if n}
+    return {name: Block(n, max(-_HUGE, min(mean, _HUGE)), low, high) for name, n, mean, low, high in rows if n}
 
 
 def _empty(frame: pl.DataFrame) -> set[str]:

@@ -5,6 +5,7 @@ Numbers are finite or absent, never NaN. Moments and dates are ISO text.
 
 from __future__ import annotations
 
+import sys
 from datetime import date, datetime, timedelta
 
 import numpy as np
@@ -19,6 +20,7 @@ _EXACT = 200_000
 _TEXT = 80
 _QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
 _EPOCH = date(1970, 1, 1)
+_HUGE = sys.float_info.max
 
 
 def profile(frame: pl.DataFrame) -> dict[str, object]:
@@ -80,7 +82,7 @@ def _numbers(present: pl.Series) -> dict[str, object]:
         "min": low,
         "max": high,
         "mean": float((finite / scale).mean()) * scale,
-        "std": min(float((finite / scale).std()) * scale, 1.7e308),
+        "std": min(float((finite / scale).std()) * scale, _HUGE),
         "quantiles": {f"{p:g}": float(q) for p, q in zip(_QUANTILES, quantiles, strict=True)},
         "histogram": histogram(finite),
     } | ({"infinite": infinite} if infinite else {})
@@ -91,13 +93,11 @@ def histogram(finite: np.ndarray[tuple[int], np.dtype[np.float64]]) -> dict[str,
     low, high = float(finite.min()), float(finite.max())
     if low == high:
         half = max(0.5, abs(low) * 1e-6)
-        low, high = low - half, high + half
-    edges = low + (high / BINS - low / BINS) * np.arange(BINS + 1)
-    edges[-1] = high
-    width = high / BINS - low / BINS
-    at = np.minimum(((finite - low) / width).astype(np.int64), BINS - 1) if width > 0 else np.zeros(len(finite), int)
-    counts = np.bincount(np.clip(at, 0, BINS - 1), minlength=BINS)
-    return {"edges": [float(e) for e in edges], "counts": [int(c) for c in counts]}
+        low, high = max(low - half, -_HUGE), min(high + half, _HUGE)
+    way = np.arange(BINS + 1) / BINS
+    edges = np.maximum.accumulate(low * (1 - way) + high * way)
+    at = np.searchsorted(edges[1:-1], finite, side="right")
+    return {"edges": edges.tolist(), "counts": np.bincount(at, minlength=BINS).tolist()}
 
 
 def _times(present: pl.Series) -> dict[str, object]:

@@ -19,8 +19,9 @@ from keepwell.core.clock import iso
 from keepwell.core.errors import Conflict, NotFound
 from keepwell.core.events import Event
 from keepwell.core.names import check_name, name_key
-from keepwell.datasets import store
-from keepwell.datasets.content import Draft, manifest_of, rows_of
+from keepwell.datasets import difference, store
+from keepwell.datasets.content import Draft, manifest_of, profile_of, rows_of
+from keepwell.datasets.difference import Difference
 from keepwell.datasets.model import Arrival, DatasetSummary, DatasetVersion, Entry, SourceFile, Stats
 from keepwell.datasets.sources import scan as scan
 from keepwell.db import Transaction
@@ -166,6 +167,25 @@ def history(tx: Transaction, dataset: str, newest: int = 1000) -> list[Stats]:
 def last_seq(tx: Transaction, dataset: str) -> int:
     """Return the place of the newest arrival of a dataset in their order; 0 when none came."""
     return store.last_seq(tx, dataset)
+
+
+def compare(blobs: Blobs, before: DatasetVersion, after: DatasetVersion) -> Difference:
+    """Return what is different between two versions: files, columns, rows by key, distributions.
+
+    The rows of versions that only refer to files may be gone, so those are compared by their profiles.
+
+    Raises:
+        Damaged: stored bytes of a version have changed.
+    """
+    old, new = manifest_of(blobs, before), manifest_of(blobs, after)
+    files = difference.files(old.sources(), new.sources())
+    if old.form is not None and new.form is not None:
+        form = old.form if old.form == new.form else None
+        return difference.compare(rows_of(blobs, old), rows_of(blobs, new), form, files)
+    profiles = profile_of(blobs, before), profile_of(blobs, after)
+    if profiles[0] is None or profiles[1] is None:
+        return Difference(difference.columns(before.schema, after.schema), None, [], files)
+    return difference.compare_profiles(profiles[0], profiles[1], files)
 
 
 def add_arrivals(tx: Transaction, call: Call, new: Sequence[tuple[Arrival, Stats | None, Entry | None]]) -> None:
