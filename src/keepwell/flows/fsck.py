@@ -70,6 +70,8 @@ def remarks(kit: Kit) -> list[str]:
     said = [db_wal.remark()]
     if (free := kit.blobs.free_bytes()) < 1 << 30:
         said.append(f"The disk has only {free >> 20} MiB left.")
+    if kit.db.wal is not None and (size := kit.db.wal.size()) > 256 << 20:
+        said.append(f"The database's log has {size >> 20} MiB: a reader has held an old snapshot for long; restart it.")
     return [remark for remark in said if remark]
 
 
