@@ -139,11 +139,9 @@ def register_and_gate(
     Raises:
         InvalidInput: a segment is there twice, or something cannot be stored.
     """
-    pack, members = models.pack(kit.blobs, _artifacts(trained))
-    by_segment = {one.segment: one for one in trained}
     evidence = _evidence(trained)
-    own = _own_metrics(evidence)
-    members = [replace(m, facts=_facts(by_segment[m.segment]), metrics=own.get(m.segment, {})) for m in members]
+    facts = {one.segment: _facts(one) for one in trained}
+    pack, members = models.pack(kit.blobs, _artifacts(trained), facts=facts, metrics=_own_metrics(evidence))
     request = {
         "do": "certify.register_and_gate",
         "model": applied.charter.model,

@@ -16,15 +16,23 @@ from keepwell.core.errors import Damaged, InvalidInput
 from keepwell.models.model import Member, ModelVersion
 
 
-def pack(blobs: Blobs, artifacts: Mapping[str, bytes]) -> tuple[str, list[Member]]:
+def pack(
+    blobs: Blobs,
+    artifacts: Mapping[str, bytes],
+    *,
+    facts: Mapping[str, Mapping[str, object]] | None = None,
+    metrics: Mapping[str, Mapping[str, float | None]] | None = None,
+) -> tuple[str, list[Member]]:
     """Store the artifacts of a chunk of a fleet as one blob.
 
     Args:
         blobs: where.
         artifacts: segment to bytes.
+        facts: segment to what its training says of it.
+        metrics: segment to its own metrics over all rows.
 
     Returns:
-        The pack's digest, and a member for each segment, by segment, without facts and metrics.
+        The pack's digest, and a member for each segment, by segment.
 
     Raises:
         InvalidInput: there are no artifacts, or one is empty.
@@ -44,7 +52,8 @@ def pack(blobs: Blobs, artifacts: Mapping[str, bytes]) -> tuple[str, list[Member
             places[digest] = size
             parts.append(data)
             size += len(data)
-        members.append(Member(segment, digest, places[digest], len(data)))
+        said, measured = (facts or {}).get(segment, {}), (metrics or {}).get(segment, {})
+        members.append(Member(segment, digest, places[digest], len(data), said, measured))
     digest = blobs.put(b"".join(parts))
     failpoints.reach("models.packed")
     return digest, members

@@ -32,6 +32,7 @@ _REFUSED = {
     "discarded": "it was discarded, which is final; register a new version",
     "retired": "it was a champion before; promote it or discard it",
 }
+_SEGMENT = re.compile(r"[^,=]+=[^,=]+(?:,[^,=]+=[^,=]+)*\Z")
 _NUMBER = re.compile(r"v([1-9][0-9]{0,8})\Z")
 
 
@@ -89,10 +90,7 @@ def check_metrics(segment: str, metrics: Mapping[str, float | None]) -> None:
 
 
 def _check_segment(segment: str) -> None:
-    if segment == ALL:
-        return
-    named = all(name and value for name, value in segment_values(segment).items()) and "=" in segment
-    if not named or len(segment) > 500 or not segment.isprintable():
+    if segment != ALL and (len(segment) > 500 or not _SEGMENT.match(segment) or not segment.isprintable()):
         raise InvalidInput(
             f"{ascii(segment)[:80]} is not a segment's key: write 'all', or column=value pairs like region=South.",
             where="segment",
@@ -116,7 +114,9 @@ def one_a_segment(model: str, versions: Sequence[ModelVersion]) -> list[ModelVer
 
 def search_text(segment: str) -> str:
     """Return what a search of parts looks in: the key without escapes and without case."""
-    return ",".join(f"{name}={value}" for name, value in segment_values(segment).items()).casefold() or segment
+    if "%" in segment:
+        segment = ",".join(f"{name}={value}" for name, value in segment_values(segment).items())
+    return segment.casefold()
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ is none yet is not applicable, and says so; against a champion whose evidence is
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 
@@ -26,6 +26,7 @@ from keepwell.releases.model import (
     EvidenceColumns,
     FleetVerdict,
     GateResult,
+    Outcome,
     Verdict,
 )
 
@@ -47,7 +48,6 @@ class Why(IntEnum):
 
 
 _WORDS = {
-    Why.MEASURED: "{metric}{where} is {left:.4g}; allowed is {op} {right:.4g}{source}; {n} rows.".format,
     Why.NO_LEFT: "{metric}{where} was not measured, or is not a finite number.".format,
     Why.FEW_LEFT: "{metric}{where} rests on {n} rows; at least {least} are needed to judge.".format,
     Why.NO_RIGHT: "{against}{where} is not known, so there is nothing to compare with.".format,
@@ -153,24 +153,27 @@ def verdicts_of(fleet: FleetVerdict) -> list[Verdict]:
 
 def gate_results(fleet: FleetVerdict, place: int, rows: Ints | slice = slice(None)) -> list[GateResult]:
     """Return what one gate says of every version, or of those at some places."""
+    clause = fleet.gates[place].text
+    return [GateResult(clause, *fields) for fields in gate_fields(fleet, place, rows)]
+
+
+Fields = tuple[Outcome, float | None, float | None, int, str, str]
+
+
+def gate_fields(fleet: FleetVerdict, place: int, rows: Ints | slice = slice(None)) -> Iterator[Fields]:
+    """Yield outcome, left, right, rows, slice and sentence of one gate, for every version or those at some places."""
     gate = fleet.gates[place]
     who = "" if gate.reference == "value" else f"{gate.reference}.{gate.reference_metric}"
     against = f"{who} * {gate.factor:g}" if gate.factor != 1 else who
-    found = zip(
-        fleet.gate_outcome[rows, place].tolist(), fleet.left[rows, place].tolist(), fleet.right[rows, place].tolist(),
-        fleet.n[rows, place].tolist(), fleet.slice[rows, place].tolist(), fleet.why[rows, place].tolist(), strict=True,
-    )  # fmt: skip
-    return [
-        GateResult(
-            gate.text, OUTCOMES[code], _known(left), _known(right), n, fleet.slices[cut],
-            _WORDS[why](
-                metric=gate.metric, op=gate.op, left=left, right=right, n=n, least=fleet.least, against=against,
-                where="" if fleet.slices[cut] == WHOLE else f" in {fleet.slices[cut]}",
-                source=f" ({against})" if against else "",
-            ),
-        )
-        for code, left, right, n, cut, why in found
-    ]  # fmt: skip
+    source = f" ({against})" if against else ""
+    where = ["" if cut == WHOLE else f" in {cut}" for cut in fleet.slices]
+    columns = (fleet.gate_outcome, fleet.left, fleet.right, fleet.n, fleet.slice, fleet.why)
+    for code, left, right, n, cut, why in zip(*(c[rows, place].tolist() for c in columns), strict=True):
+        if why == Why.MEASURED:
+            said = f"{gate.metric}{where[cut]} is {left:.4g}; allowed is {gate.op} {right:.4g}{source}; {n} rows."
+        else:
+            said = _WORDS[why](metric=gate.metric, n=n, least=fleet.least, against=against, where=where[cut])
+        yield OUTCOMES[code], _known(left), _known(right), n, fleet.slices[cut], said
 
 
 def reasons_of(fleet: FleetVerdict) -> dict[str, str]:

@@ -32,7 +32,7 @@ from keepwell.releases.approving import (
 )
 from keepwell.releases.judging import (
     columns_of,
-    gate_results,
+    gate_fields,
     joined,
     judge,
     judge_fleet,
@@ -195,13 +195,9 @@ def verdict_history(tx: Transaction, version_id: str) -> list[Verdict]:
 
 def _listed(columns: EvidenceColumns) -> list[tuple[str, str, str, str, float | None, int]]:
     """Return measurements as rows in the order of their key."""
-    return sorted(
-        zip(
-            columns.version_id, columns.slice, columns.subject, columns.metric, _numbers(columns.value),
-            columns.n.tolist(), strict=True,
-        ),
-        key=lambda row: row[:4],
-    )  # fmt: skip
+    values = _numbers(columns.value)
+    keys = (columns.version_id, columns.slice, columns.subject, columns.metric)
+    return sorted(zip(*keys, values, columns.n.tolist(), strict=True))
 
 
 def _numbers(values: npt.NDArray[np.float64]) -> list[Any]:
@@ -220,9 +216,11 @@ def _verdict_rows(fleet: FleetVerdict, seq: int, model: str, charter: str, at: s
 
 
 def _gate_rows(fleet: FleetVerdict, seq: int) -> list[tuple[object, ...]]:
-    results = [gate_results(fleet, place) for place in range(len(fleet.gates))]
+    """Return the rows of all gates, in the order of their key: a table without row ids grows fastest at its end."""
+    fields = [gate_fields(fleet, place) for place in range(len(fleet.gates))]
+    clauses = [gate.text for gate in fleet.gates]
     return [
-        (version, seq, place, r.clause, r.outcome, r.left, r.right, r.n, r.slice, r.reason)
-        for version, of_version in zip(fleet.version_id, zip(*results, strict=True), strict=False)
-        for place, r in enumerate(of_version)
+        (version, seq, place, clauses[place], *found)
+        for version, of_version in zip(fleet.version_id, zip(*fields, strict=True), strict=False)
+        for place, found in enumerate(of_version)
     ]
