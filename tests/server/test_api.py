@@ -18,7 +18,10 @@ from keepwell.flows.kit import Kit
 from keepwell.flows.promote import promote_fleet
 from keepwell.flows.receive import receive
 from keepwell.governance.charters import apply_charter
-from keepwell.server.app import all_routes
+from keepwell.loop import service as loop
+from keepwell.loop.decide import decide
+from keepwell.loop.model import unknown_state
+from keepwell.server.app import all_routes, make_app
 from keepwell.server.openapi import openapi
 from keepwell.server.routing import File, Html, SeeOther
 from keepwell.serving import service as serving
@@ -98,11 +101,16 @@ def house(kit: Kit, serve: Callable[..., Any], tmp_path: Path) -> Any:
                     at=kit.clock.now(), input=second.id, output=second.id, part=arrival.part or "", rows=6,
                     answered={"champion": 6}, first="2025-06-08", last="2025-06-15"),
         )  # fmt: skip
+    state = unknown_state("weekly demand", applied.digest, sorted(certified.versions))
+    with db.write(kit.db) as tx:
+        decided = decide(applied.charter, state, kit.clock.now())
+        tick = loop.record_tick(tx, kit.call("loop:weekly demand"), state, kit.clock.now(), decided)
     served.folder, served.applied = folder, applied
     served.ids = {
         "model": "weekly demand", "dataset": "shipments", "run": run.id, "artifact": "report.html",
         "arrival": arrival.id, "incident": arrival.incident, "batch": certified.batch, "seq": "1",
         "scoring": scoring.id, "version": good[0], "dataset-version": second.id,
+        "tick": tick.id,
     }  # fmt: skip
     served.versions = certified.versions
     return served
@@ -154,7 +162,8 @@ def test_every_listing_answers_what_its_description_says(house: Any) -> None:
     for route in all_routes():
         if route.method != "GET" or route.path in ("/sign-in", "/api/openapi.json"):
             continue
-        answer = house.get(address(route.path, house.ids))
+        more = "?segment=outlet%3DA" if route.path.endswith("/why") else ""
+        answer = house.get(address(route.path, house.ids) + more)
         assert answer.status_code == 200, (route.path, answer.text)
         assert CANARY not in answer.text
         if route.answer in (Html, File, SeeOther):
@@ -370,6 +379,31 @@ def test_promotions_that_cannot_be_meant_change_nothing(house: Any, body: Any) -
     before = len(house.entries())
     assert house.post("/api/models/weekly%20demand/promote", json=body).status_code in (400, 404, 413)
     assert len(house.entries()) == before
+
+
+# ---------------------------------------------------------------------------------------------------------------- loop
+
+
+def test_a_tick_is_run_where_the_loop_runs(serve: Callable[..., Any], house: Any) -> None:
+    path = "/api/models/weekly%20demand/tick"
+    assert house.post(path).status_code == 501
+    ran: list[tuple[str, str]] = []
+
+    def tick(model: str, actor: str) -> dict[str, object]:
+        ran.append((model, actor))
+        return {"tick": "tick_1"}
+
+    looping = type(house)(
+        house.kit, make_app(house.kit, auth="token", host="127.0.0.1", port=8400, tick=tick), house.token
+    )
+    for _ in range(2):
+        assert looping.post(path, headers={"idempotency-key": "t"}).json() == {"tick": "tick_1"}
+    assert ran == [("weekly demand", ADA)]
+    refused(looping.post("/api/models/nothing/tick"), 404)
+    decided = house.get("/api/decisions?kind=hold").json()["items"]
+    assert all(one["decision"]["kind"] == "hold" and one["decision"]["reason"] for one in decided)
+    refused(house.get("/api/decisions?kind=dance"), 400)
+    refused(house.get("/api/models/weekly%20demand/why?segment=outlet%3DZ"), 404)
 
 
 # -------------------------------------------------------------------------------------------------------------- names

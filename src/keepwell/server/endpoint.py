@@ -23,6 +23,8 @@ from keepwell.server.routing import Ask, Route
 from keepwell.server.security import SAFE
 
 JSON, FORM = "application/json", "application/x-www-form-urlencoded"
+KEPT = 256 << 10
+"""Larger answers are not kept for repeated calls: the service, which has the key too, gives the same one again."""
 
 
 class Endpoint:
@@ -85,7 +87,8 @@ class Endpoint:
             if seen is not None:
                 return seen
             answer = self._encode(route, ask, route.handler(ask))
-            _remember(route, ask, request, answer)
+            if len(answer.body) <= KEPT:
+                _remember(route, ask, request, answer)
             return answer
 
     def _encode(self, route: Route, ask: Ask[Any, Any], value: object) -> Answer:

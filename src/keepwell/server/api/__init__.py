@@ -5,6 +5,7 @@ from keepwell.server.api import (
     datasets,
     identity,
     ledger,
+    loop,
     models,
     monitoring,
     releases,
@@ -20,6 +21,7 @@ ROUTES = (
     *releases.ROUTES,
     *scorings.ROUTES,
     *monitoring.ROUTES,
+    *loop.ROUTES,
     *ledger.ROUTES,
     *identity.ROUTES,
 )

@@ -34,13 +34,13 @@ class Into(Body, frozen=True, kw_only=True):
     versions: Versions
 
 
-class Promote(Into, frozen=True, kw_only=True):
+class PromoteBody(Into, frozen=True, kw_only=True):
     """Some versions, where they are to answer, and why."""
 
     reason: Reason
 
 
-class RollBack(Body, frozen=True, kw_only=True):
+class RollBackBody(Body, frozen=True, kw_only=True):
     """Segments that are to return to the champion before, where, and why."""
 
     environment: Name
@@ -48,7 +48,7 @@ class RollBack(Body, frozen=True, kw_only=True):
     reason: Reason
 
 
-class Approve(Promote, frozen=True, kw_only=True):
+class ApproveBody(PromoteBody, frozen=True, kw_only=True):
     """A decision on some versions.
 
     Attributes:
@@ -91,7 +91,7 @@ def stand(ask: Ask[None, Into]) -> list[Refusal]:
         return promoting.refusals(tx, applied, ask.body.environment, ask.body.versions)
 
 
-def promote(ask: Ask[None, Promote]) -> Promotion:
+def promote(ask: Ask[None, PromoteBody]) -> Promotion:
     """Make champions of the versions that may be, and hold the others."""
     said = ask.body
     return promoting.promote_fleet(
@@ -99,7 +99,7 @@ def promote(ask: Ask[None, Promote]) -> Promotion:
     )
 
 
-def roll_back(ask: Ask[None, RollBack]) -> Promotion:
+def roll_back(ask: Ask[None, RollBackBody]) -> Promotion:
     """Return segments to the champion before the present one."""
     said = ask.body
     return promoting.roll_back_fleet(
@@ -113,7 +113,7 @@ def ask_approval(ask: Ask[None, Into]) -> Asked:
     return Asked(promoting.ask(ask.kit, _charter(ask), said.environment, said.versions, ask.actor, key=ask.key))
 
 
-def approve(ask: Ask[None, Approve]) -> list[Approval]:
+def approve(ask: Ask[None, ApproveBody]) -> list[Approval]:
     """Approve or refuse versions."""
     said = ask.body
     return promoting.approve(
@@ -149,13 +149,13 @@ ROUTES = (
     Route("POST", "/api/models/{model}/refusals", "models.read", stand, "Say what stands before a promotion.",
           body=Into, answer=list[Refusal]),
     Route("POST", "/api/models/{model}/promote", "models.promote", promote, "Promote the versions that may be.",
-          body=Promote, answer=Promotion),
+          body=PromoteBody, answer=Promotion),
     Route("POST", "/api/models/{model}/roll-back", "models.promote", roll_back, "Return to the champions before.",
-          body=RollBack, answer=Promotion),
+          body=RollBackBody, answer=Promotion),
     Route("POST", "/api/models/{model}/ask-approval", "models.gate", ask_approval, "Ask for approvals.",
           body=Into, answer=Asked),
     Route("POST", "/api/models/{model}/approve", "models.approve", approve, "Approve or refuse versions.",
-          body=Approve, answer=list[Approval]),
+          body=ApproveBody, answer=list[Approval]),
     Route("POST", "/api/models/{model}/state", "models.promote", set_state, "Hold, reopen or discard versions.",
           body=State, answer=Changed),
 )  # fmt: skip

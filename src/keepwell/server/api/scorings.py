@@ -16,7 +16,7 @@ from keepwell.serving import service
 from keepwell.serving.model import Scoring
 
 
-class RowsQuery(Query, frozen=True, kw_only=True):
+class ScoringRowsQuery(Query, frozen=True, kw_only=True):
     """Which rows: of one segment, from a place on."""
 
     segment: Annotated[str, msgspec.Meta(max_length=1000)] | None = None
@@ -37,7 +37,7 @@ def scoring(ask: Ask[None, None]) -> Scoring:
         return service.scoring(tx, check_id(ask.path["scoring"], "scr"))
 
 
-def rows(ask: Ask[RowsQuery, None]) -> Rows:
+def rows(ask: Ask[ScoringRowsQuery, None]) -> Rows:
     """Return rows of a scoring: what was forecast, by which version, who answered."""
     with ask.read() as tx:
         found = service.scoring(tx, check_id(ask.path["scoring"], "scr"))
@@ -52,5 +52,5 @@ ROUTES = (
           query=Paging, answer=Page[Scoring]),
     Route("GET", "/api/scorings/{scoring}", "monitoring.read", scoring, "Return a scoring.", answer=Scoring),
     Route("GET", "/api/scorings/{scoring}/rows", "monitoring.read", rows, "Return rows of a scoring.",
-          query=RowsQuery, answer=Rows),
+          query=ScoringRowsQuery, answer=Rows),
 )  # fmt: skip
