@@ -8,7 +8,22 @@ from pathlib import Path
 from typing import NamedTuple
 
 import msgspec
-from sqlalchemy import ColumnElement, Select, Text, and_, func, literal_column, or_, select, type_coerce
+from sqlalchemy import (
+    Column,
+    ColumnClause,
+    ColumnElement,
+    Select,
+    Text,
+    and_,
+    column,
+    func,
+    inspect,
+    literal_column,
+    or_,
+    select,
+    table,
+    type_coerce,
+)
 
 from keepwell.datasets import store as datasets
 from keepwell.datasets.model import Manifest
@@ -26,6 +41,8 @@ from keepwell.tracking import store as tracking
 
 Wrong = tuple[str, str, str]
 _ENTRIES = ledger_store.entries
+_TICKS = table("loop_ticks", column("id"), column("model"), column("number"))
+"""The loop lies above: its table is named, not imported."""
 
 
 class Slice(NamedTuple):
@@ -82,8 +99,8 @@ def ledger(tx: Transaction, home: Path, *, deep: bool) -> Iterator[Wrong]:
 def _beside(tx: Transaction) -> Iterator[Wrong]:
     """What lies beside the entries belongs to them."""
     outbox, notes = ledger_store.outbox, ledger_store.notes
-    for what, table, subject in (("outbox row", outbox, "outbox"), ("note", notes, "notes")):
-        stray = select(func.count()).select_from(table.outerjoin(_ENTRIES, _ENTRIES.c.seq == table.c.seq))
+    for what, beside, subject in (("outbox row", outbox, "outbox"), ("note", notes, "notes")):
+        stray = select(func.count()).select_from(beside.outerjoin(_ENTRIES, _ENTRIES.c.seq == beside.c.seq))
         if n := tx.scalar(stray.where(_ENTRIES.c.seq.is_(None))):
             yield "I4", f"ledger:{subject}", f"{n} {what}s belong to no entry."
     lacking = select(func.count()).select_from(_ENTRIES.outerjoin(outbox, outbox.c.seq == _ENTRIES.c.seq))
@@ -116,17 +133,20 @@ def _kept(tx: Transaction, home: Path, last: int, *, deep: bool) -> Iterator[Wro
 
 def numbers(tx: Transaction) -> Iterator[Wrong]:
     """I3: the numbers of versions are 1, 2, 3 ... without a gap."""
-    for table, groups in (
-        (datasets.versions, (datasets.versions.c.dataset,)),
-        (models.versions, (models.versions.c.model, models.versions.c.segment)),
-        (charters.charters, (charters.charters.c.model_key,)),
-        (datasets.arrivals, (datasets.arrivals.c.dataset,)),
-    ):
-        number = table.c.seq if table is datasets.arrivals else table.c.number
+    d, m, c, a = datasets.versions.c, models.versions.c, charters.charters.c, datasets.arrivals.c
+    numbered: list[tuple[str, Column[int] | ColumnClause[int], tuple[ColumnElement[str], ...]]] = [
+        ("dataset_versions", d.number, (d.dataset,)),
+        ("model_versions", m.number, (m.model, m.segment)),
+        ("charters", c.number, (c.model_key,)),
+        ("dataset_arrivals", a.seq, (a.dataset,)),
+    ]
+    if _has_ticks(tx):
+        numbered.append(("loop_ticks", _TICKS.c.number, (_TICKS.c.model,)))
+    for name, number, groups in numbered:
         query = select(*groups, func.count(), func.min(number), func.max(number)).group_by(*groups)
         gap = or_(func.count() != func.max(number), func.min(number) != 1)
         for *names, count, low, high in tx.execute(query.having(gap)):
-            subject = f"{table.name}:{' '.join(map(str, names))}"
+            subject = f"{name}:{' '.join(map(str, names))}"
             yield "I3", subject, f"Numbers run from {low} to {high} over {count} rows: some are missing or doubled."
     child, parent = datasets.versions.alias("child"), datasets.versions.alias("parent")
     before = and_(parent.c.dataset == child.c.dataset, parent.c.number == child.c.number - 1)
@@ -229,6 +249,8 @@ def effects(tx: Transaction) -> Iterator[Wrong]:
         ("verdict", select(func.distinct(verdicts.seq)), ["model.gates_judged"], "seq"),
     ):
         yield from _both(what, set(tx.scalars(rows)), _ids(tx, kinds, field))
+    if _has_ticks(tx):
+        yield from _both("tick", set(tx.scalars(select(_TICKS.c.id))), _ids(tx, ["loop.tick"], "tick"))
     asked = set(tx.scalars(select(func.distinct(approvals.seq))))
     yield from _both("approval", asked, asked & {seq for seq, *_ in _told(tx, None, "model.approval")})
 
@@ -285,6 +307,10 @@ def slices(tx: Transaction) -> dict[str, list[Slice]]:
     for pack, *rest in tx.execute(query):
         found.setdefault(pack, []).append(Slice(*rest))
     return found
+
+
+def _has_ticks(tx: Transaction) -> bool:
+    return inspect(tx).has_table("loop_ticks")
 
 
 def _both(what: str, there: set[object], told: set[object]) -> Iterator[Wrong]:
