@@ -2,15 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Literal
+from typing import Literal, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+Floats: TypeAlias = npt.NDArray[np.float64]
+"""Not known is NaN, in memory only; the database holds NULL."""
+Ints: TypeAlias = npt.NDArray[np.int64]
+Codes: TypeAlias = npt.NDArray[np.uint8]
+"""Places in `STATES`."""
+Moments: TypeAlias = npt.NDArray[np.datetime64]
+"""UTC, microseconds."""
 
 Severity = Literal["watch", "bad"]
 SignalKind = Literal["performance", "staleness", "drift", "bias", "guard", "quality", "freshness"]
 SignalState = Literal["ok", "bad", "unknown"]
 
+STATES: tuple[SignalState, ...] = ("unknown", "ok", "bad")
+"""Signal states in the order of their codes in arrays: unknown is 0, as in `loop.model.Health`."""
+EVERY_SEGMENT = "all"
+"""The segment of a signal that concerns the whole fleet."""
 METRICS = ("wmape", "mape", "mape100", "rmse", "rmse_zero", "mae", "bias")
 """The metrics of a window, in the order in which they are kept."""
 
@@ -82,3 +97,97 @@ class Signal:
     sentence: str
     clause: str
     about: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """One signal's newest judgement in one week, as history keeps it.
+
+    Attributes:
+        segment, kind, state, value, limit, n, about: as in `Signal`.
+        window_end: the end of the window that was judged; points of a segment and kind are a week or more apart.
+    """
+
+    segment: str
+    kind: SignalKind
+    state: SignalState
+    value: float | None
+    limit: float | None
+    n: int
+    about: str
+    window_end: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """How well one version forecast one segment in one window.
+
+    Attributes:
+        segment: the member.
+        version: id of the version that answered, or `baseline`.
+        window_start, window_end: the target times covered: start included, end not.
+        n: rows with an outcome.
+        complete: every outcome of the window is known.
+        volume: sum of |actual| over those rows: the weight of `wmape` and `bias`.
+        metrics: metric of `METRICS` to value; None is not known. Ratios are fractions.
+        counts: metric to the rows it rests on, where that is not all of `n` (`mape`, `mape100`, `rmse_zero`).
+        baseline: the same metrics of the baseline on the same rows.
+    """
+
+    segment: str
+    version: str
+    window_start: datetime
+    window_end: datetime
+    n: int
+    complete: bool
+    volume: float
+    metrics: Mapping[str, float | None]
+    counts: Mapping[str, int] = field(default_factory=dict)
+    baseline: Mapping[str, float | None] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Windows:
+    """Many windows of performance as columns of equal length.
+
+    Attributes:
+        segment, version: texts.
+        window_start, window_end: moments.
+        n: rows with an outcome.
+        complete: whether every outcome is known.
+        volume: sum of |actual|.
+        metrics: metric to values, NaN where not known.
+        counts: metric to the rows it rests on.
+        baseline: the baseline's metrics on the same rows.
+        revision: 1 for the first recording, more for each time the window was computed anew with another result.
+    """
+
+    segment: Sequence[str]
+    version: Sequence[str]
+    window_start: Moments
+    window_end: Moments
+    n: Ints
+    complete: npt.NDArray[np.bool_]
+    volume: Floats
+    metrics: Mapping[str, Floats]
+    counts: Mapping[str, Ints]
+    baseline: Mapping[str, Floats]
+    revision: Ints
+
+    def __len__(self) -> int:
+        return len(self.segment)
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What recording windows of performance did.
+
+    Attributes:
+        new: windows that were not there.
+        revised: windows that had another result; the old one is kept beside.
+        same: windows that were there with the same result.
+    """
+
+    new: int
+    revised: int
+    same: int

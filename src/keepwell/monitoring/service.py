@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 from typing import Literal
 
 from keepwell import ledger
@@ -13,8 +15,18 @@ from keepwell.core.digests import digest_parts
 from keepwell.core.errors import Conflict, NotFound
 from keepwell.core.events import Event
 from keepwell.db import Transaction
-from keepwell.monitoring import rules, store
-from keepwell.monitoring.model import Incident, Severity
+from keepwell.monitoring import performance_store, rules, signal_store, store
+from keepwell.monitoring.model import (
+    Incident,
+    Kept,
+    Point,
+    Severity,
+    Signal,
+    SignalKind,
+    SignalState,
+    Window,
+    Windows,
+)
 
 
 def open_incident(
@@ -131,6 +143,151 @@ def incidents(
 def open_for(tx: Transaction, model: str, datasets: Sequence[str]) -> list[Incident]:
     """Return every open incident that is the model's own or touches one of the datasets, oldest first."""
     return store.open_for(tx, model, datasets)
+
+
+def record_signals(tx: Transaction, call: Call, model: str, signals: Sequence[Signal]) -> str | None:
+    """Record the newest signals of a fleet; those that say what is recorded already change nothing.
+
+    Returns:
+        The id of the recording that the fleet's signals now stand at, which decisions give as their fact; None when
+        there were never any.
+
+    Raises:
+        InvalidInput: a signal holds NaN, is ok without a value, has no sentence or clause, or is given twice.
+    """
+    rules.check_signals(signals)
+    request = {"model": model, "signals": _digest(call, map(_signal_text, signals))}
+    found = ledger.once(tx, call, request, lambda: _record_signals(tx, call, model, signals), list[str])
+    return found[0] if found else None
+
+
+def signals(
+    tx: Transaction,
+    model: str,
+    *,
+    segment: str | None = None,
+    kind: SignalKind | None = None,
+    state: SignalState | None = None,
+    limit: int | None = None,
+) -> list[Signal]:
+    """Return the newest signals of a fleet, one a segment and kind, in order of kind and segment."""
+    return signal_store.find(tx, model, segment=segment, kind=kind, state=state, limit=limit)
+
+
+def signals_id(tx: Transaction, model: str) -> str | None:
+    """Return the id of the newest recording of a fleet's signals."""
+    return signal_store.last_batch(tx, model)
+
+
+def signal_counts(tx: Transaction, model: str) -> dict[str, dict[SignalState, int]]:
+    """Return how many segments are ok, bad and unknown, by kind of signal."""
+    return signal_store.counts(tx, model)
+
+
+def signal_history(
+    tx: Transaction,
+    model: str,
+    *,
+    segment: str | None = None,
+    kind: SignalKind | None = None,
+    since: datetime | None = None,
+) -> list[Point]:
+    """Return one point a week of each segment and kind, oldest first."""
+    return signal_store.history(tx, model, segment=segment, kind=kind, since=since)
+
+
+def record_performance(tx: Transaction, call: Call, model: str, windows: Sequence[Window]) -> Kept:
+    """Record windows of performance. One computed anew with another result is a revision: the old one is kept.
+
+    Raises:
+        InvalidInput: a window cannot be, see `rules.check_windows`.
+    """
+    rules.check_windows(windows)
+    request = {"model": model, "windows": _digest(call, map(_window_text, windows))}
+    return ledger.once(tx, call, request, lambda: _record_performance(tx, call, model, windows), Kept)
+
+
+def performance(tx: Transaction, model: str, *, since: datetime | None = None, segment: str | None = None) -> Windows:
+    """Return windows of performance as columns, in order of time and segment.
+
+    Args:
+        tx: a transaction.
+        model: the fleet.
+        since: only windows that start at or after this moment.
+        segment: only this member's.
+    """
+    return performance_store.read(tx, model, since=since, segment=segment)
+
+
+def performance_revisions(tx: Transaction, model: str, *, segment: str | None = None) -> Windows:
+    """Return the windows that were computed anew with another result, as they were before."""
+    return performance_store.read(tx, model, since=None, segment=segment, revisions=True)
+
+
+def _record_signals(tx: Transaction, call: Call, model: str, signals: Sequence[Signal]) -> list[str]:
+    standing = signal_store.standing(tx, model)
+    changed = [s for s in signals if standing.get((s.kind, s.segment)) != signal_store.values_of(s)]
+    if not changed:
+        last = signal_store.last_batch(tx, model)
+        return [last] if last else []
+    batch = call.ids.new("sig")
+    counts = Counter(f"{s.kind} {s.state}" for s in signals)
+    signal_store.add_batch(tx, batch, model, call.now, dict(sorted(counts.items())))
+    signal_store.put(tx, model, batch, changed)
+    failpoints.reach("monitoring.signals_written")
+    body = {
+        "batch": batch,
+        "counts": dict(sorted(counts.items())),
+        "changed": len(changed),
+        "digest": digest_parts(sorted(_signal_text(s) for s in changed)),
+    }
+    ledger.append(tx, call, Event("signals.recorded", f"model:{model}", body))
+    return [batch]
+
+
+def _record_performance(tx: Transaction, call: Call, model: str, windows: Sequence[Window]) -> Kept:
+    starts = sorted({iso(w.window_start) for w in windows})
+    standing = performance_store.standing(tx, model, starts)
+    new: list[performance_store.Row] = []
+    revised: list[performance_store.Row] = []
+    old: list[performance_store.Row] = []
+    now = iso(call.now)
+    for window in windows:
+        key = (window.segment, window.version, iso(window.window_start))
+        values = performance_store.values_of(window)
+        before = standing.get(key)
+        if before is None:
+            new.append((model, *key, *values, 1, now))
+        elif before[:-2] != values:
+            old.append((model, *key, *before))
+            revised.append((model, *key, *values, int(str(before[-2])) + 1, now))
+    kept = Kept(new=len(new), revised=len(revised), same=len(windows) - len(new) - len(revised))
+    if new or revised:
+        performance_store.replace_rows(tx, new, revised, old)
+        failpoints.reach("monitoring.performance_written")
+        body = {
+            "new": kept.new,
+            "revised": kept.revised,
+            "windows": starts[:100],
+            "revised_windows": sorted({str(row[3]) for row in revised})[:100],
+            "digest": digest_parts(sorted(_window_text(w) for w in windows)),
+        }
+        ledger.append(tx, call, Event("performance.recorded", f"model:{model}", body))
+    return kept
+
+
+def _digest(call: Call, texts: Iterable[str]) -> str | None:
+    """Return what tells one request under an idempotency key from another; nothing without a key."""
+    return digest_parts(texts) if call.key is not None else None
+
+
+def _signal_text(signal: Signal) -> str:
+    return "\x1f".join(map(str, (signal.kind, signal.segment, *signal_store.values_of(signal))))
+
+
+def _window_text(window: Window) -> str:
+    key = (window.segment, window.version, iso(window.window_start))
+    return "\x1f".join(map(str, (*key, *performance_store.values_of(window))))
 
 
 def _open(tx: Transaction, call: Call, new: Incident) -> Incident:
