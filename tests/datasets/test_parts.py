@@ -103,3 +103,14 @@ def test_stats_of_little() -> None:
     assert len(stats_of(frame([("a", 1, 1)]), FORM).blocks["v"]) == 1
     long = pl.DataFrame({"k": ["a"] * 10_000, "t": range(10_000), "v": range(10_000)})
     assert len(stats_of(long, FORM).blocks["v"]) == 32
+
+
+@given(st.lists(_ROWS, min_size=2, max_size=5), st.integers(1, 4))
+@settings(deadline=None)
+def test_what_was_merged_before_is_a_base(parts: list[list[tuple[str | None, int, int]]], cut: int) -> None:
+    cut = min(cut, len(parts) - 1)
+    frames = [frame(part) for part in parts]
+    whole = merge(frames, FORM)
+    later = merge(frames[cut:], FORM, merge(frames[:cut], FORM).frame)
+    assert later.frame.equals(whole.frame)
+    assert later.replaced == whole.replaced[cut:]

@@ -139,10 +139,10 @@ def test_a_stale_draft_is_refused(kit: Kit, folder: Path) -> None:
     first = add(kit, folder)
     manifest = Manifest(patterns=[], folder="", files=[])
     with write(kit.db) as tx, pytest.raises(Conflict) as caught:
-        service.add_version(tx, kit.call(ME), "sales", draft(kit.blobs, manifest, None, 0, None), "test")
+        service.add_version(tx, kit.call(ME), "sales", draft(kit.blobs, manifest, None, None), "test")
     assert caught.value.code == service.STALE
     with write(kit.db) as tx:
-        made = service.add_version(tx, kit.call(ME), "sales", draft(kit.blobs, manifest, None, 0, first.id), "test")
+        made = service.add_version(tx, kit.call(ME), "sales", draft(kit.blobs, manifest, None, first.id), "test")
     assert made.number == 2
 
 

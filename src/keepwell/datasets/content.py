@@ -31,14 +31,13 @@ class Draft:
     parent: str | None
 
 
-def draft(blobs: Blobs, manifest: Manifest, frame: pl.DataFrame | None, superseded: int, parent: str | None) -> Draft:
+def draft(blobs: Blobs, manifest: Manifest, frame: pl.DataFrame | None, parent: str | None) -> Draft:
     """Store what a version is made of, outside of any transaction.
 
     Args:
         blobs: where manifest and profile go.
         manifest: what the version is made of.
         frame: its rows, corrections applied; None for files that are not tables.
-        superseded: rows of its parts that a later part replaced.
         parent: id of the version that must still be the newest when this one is added; None: there is none.
     """
     stored = blobs.put(msgspec.json.encode(manifest))
@@ -52,7 +51,7 @@ def draft(blobs: Blobs, manifest: Manifest, frame: pl.DataFrame | None, supersed
         schema={} if frame is None else schema_of(frame),
         manifest=stored,
         profile=described,
-        superseded=superseded,
+        superseded=manifest.superseded,
         parent=parent,
     )
 
@@ -86,7 +85,7 @@ def rows_of(blobs: Blobs, manifest: Manifest) -> pl.DataFrame:
     """Return the rows that a manifest stands for; see `load`."""
     if manifest.form is None:
         return unite([read_table(file, manifest.format) for file in manifest.files])
-    return assemble(frames_of(blobs, manifest.parts), manifest.form)
+    return assemble(frames_of(blobs, manifest.parts), manifest.form, distinct=manifest.superseded == 0)
 
 
 def frames_of(blobs: Blobs, parts: Sequence[Part]) -> list[pl.DataFrame]:

@@ -18,7 +18,7 @@ _FEW_ROWS = 5
 _MAD = 1.4826
 _FLOOR = 0.01
 _COLLAPSE = 10
-_COLLAPSE_BLOCKS = 8
+_UNIT_BLOCKS = 8
 _UNIT_ROWS = 100
 _HUGE = sys.float_info.max
 
@@ -76,8 +76,8 @@ def same_unit(values: pl.Series, blocks: Sequence[Block]) -> Unlike | str | None
     mean of any block. A demand that halves or doubles, or a season never seen, does neither.
     """
     finite = _finite(values)
-    if sum(block.n for block in blocks) < _UNIT_ROWS or len(finite) < _FEW_ROWS:
-        return f"fewer than {_UNIT_ROWS} earlier values, or fewer than {_FEW_ROWS} now"
+    if len(blocks) < _UNIT_BLOCKS or sum(block.n for block in blocks) < _UNIT_ROWS or len(finite) < _FEW_ROWS:
+        return f"fewer than {_UNIT_BLOCKS} earlier blocks of {_UNIT_ROWS} values, or fewer than {_FEW_ROWS} values now"
     low, high = _range(blocks)
     if low == high:
         return "all earlier values are equal"
@@ -85,7 +85,7 @@ def same_unit(values: pl.Series, blocks: Sequence[Block]) -> Unlike | str | None
     width = high - low
     jumped = tenth > high + width or ninth < low - width
     mean, least = _mean(finite), min(block.mean for block in blocks)
-    collapsed = low >= 0 < least and len(blocks) >= _COLLAPSE_BLOCKS and abs(mean) * _COLLAPSE <= least
+    collapsed = low >= 0 < least and abs(mean) * _COLLAPSE <= least
     if not (jumped or collapsed):
         return None
     sentence = (

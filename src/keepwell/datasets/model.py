@@ -73,7 +73,8 @@ class Stats(msgspec.Struct, frozen=True, kw_only=True):
         rows: rows in standard form.
         first: least time, as ISO text or a whole number's text; None when there is none.
         last: greatest time, likewise.
-        blocks: numeric column to the summaries of its consecutive blocks, 1 to 32 of them.
+        blocks: numeric column to the summaries of its consecutive blocks in the order of time: 1 to 32 of them, never
+            more than there are times.
     """
 
     rows: int
@@ -126,6 +127,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         files: the files of a dataset that is only referred to.
         parts: the conditioned parts, in the order of arrival.
         format: declared format of the files; None: by their endings.
+        superseded: rows of its parts that a later part replaced; 0 says that all rows are distinct.
     """
 
     patterns: list[str]
@@ -134,6 +136,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     files: list[SourceFile] = []
     parts: list[Part] = []
     format: str | None = None
+    superseded: int = 0
 
     def sources(self) -> list[SourceFile]:
         """Return every file that the version rests on, once."""

@@ -56,23 +56,23 @@ class Merged:
 
     Attributes:
         frame: sorted by keys and time, each row the newest of its kind.
-        replaced: for each part, how many rows of earlier parts (or of its own) its rows replaced.
+        replaced: for each of the parts, how many rows of earlier ones (or of its own) its rows replaced.
     """
 
     frame: pl.DataFrame
     replaced: list[int]
 
 
-def assemble(frames: Sequence[pl.DataFrame], form: Form) -> pl.DataFrame:
-    """Return the table that parts make; see `merge`."""
+def assemble(frames: Sequence[pl.DataFrame], form: Form, *, distinct: bool = False) -> pl.DataFrame:
+    """Return the table that parts make; see `merge`. `distinct` promises that no two rows have the same identity."""
     whole = unite(frames).filter(pl.col(form.time).is_not_null())
     identity = list(form.identity)
-    if len(frames) > 1 or whole.select(identity).is_duplicated().any():
+    if not distinct:
         whole = whole.unique(subset=identity, keep="last", maintain_order=True)
     return whole.sort(identity, maintain_order=True)
 
 
-def merge(frames: Sequence[pl.DataFrame], form: Form) -> Merged:
+def merge(frames: Sequence[pl.DataFrame], form: Form, base: pl.DataFrame | None = None) -> Merged:
     """Return the table that parts make, and how many rows each part replaced.
 
     Of rows with the same keys and time the last one stays. Rows without a time have no place in the table and are left
@@ -81,26 +81,39 @@ def merge(frames: Sequence[pl.DataFrame], form: Form) -> Merged:
     Args:
         frames: the parts' tables in the order of arrival.
         form: what makes a row distinct.
+        base: the table that earlier parts made.
     """
     identity = list(form.identity)
-    slim = unite([frame.select(identity).with_columns(pl.lit(i).alias(_PART)) for i, frame in enumerate(frames)])
+    first, *rest = _aligned([frames[0].clear() if base is None else base, *frames])
+    slim = pl.concat([frame.select(identity).with_columns(pl.lit(i).alias(_PART)) for i, frame in enumerate(rest)])
     slim = slim.filter(pl.col(form.time).is_not_null())
-    first = slim.unique(subset=identity, keep="first")
-    total, new = (dict(rows[_PART].value_counts().rows()) for rows in (slim, first))
-    return Merged(assemble(frames, form), [total.get(i, 0) - new.get(i, 0) for i in range(len(frames))])
+    unseen = slim.unique(subset=identity, keep="first", maintain_order=True)
+    kept = first
+    if first.height:
+        kept = first.join(unseen, on=identity, how="anti", nulls_equal=True, maintain_order="left")
+        unseen = unseen.join(first, on=identity, how="anti", nulls_equal=True)
+    total, new = (dict(rows[_PART].value_counts().rows()) for rows in (slim, unseen))
+    latest = assemble(rest, form, distinct=unseen.height == slim.height)
+    frame = pl.concat([kept, latest]).sort(identity, maintain_order=True) if kept.height else latest
+    return Merged(frame, [total.get(i, 0) - new.get(i, 0) for i in range(len(frames))])
 
 
 def unite(frames: Sequence[pl.DataFrame]) -> pl.DataFrame:
     """Return the rows of all tables under one schema; a column that a table does not have is missing in its rows."""
+    return pl.concat(_aligned(frames), how="vertical")
+
+
+def _aligned(frames: Sequence[pl.DataFrame]) -> list[pl.DataFrame]:
+    """Return tables under the one schema that holds them all."""
     schema = _common([frame.schema for frame in frames], [_empty(frame) for frame in frames])
-    return pl.concat([_under(frame, schema) for frame in frames], how="vertical")
+    return [_under(frame, schema) for frame in frames]
 
 
 def stats_of(frame: pl.DataFrame, form: Form) -> Stats:
     """Return what is remembered of a table in standard form, by which later arrivals are judged."""
     times = frame[form.time].drop_nulls()
     ordered = frame.sort(form.time, maintain_order=True)
-    count = max(1, min(_MAX_BLOCKS, frame.height // _ROWS_A_BLOCK))
+    count = max(1, min(_MAX_BLOCKS, frame.height // _ROWS_A_BLOCK, times.n_unique()))
     numeric = [n for n, kind in frame.schema.items() if kind.is_numeric() and n not in form.identity]
     bounds = [frame.height * i // count for i in range(count + 1)]
     blocks: dict[str, list[Block]] = {name: [] for name in numeric}

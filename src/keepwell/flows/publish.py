@@ -13,7 +13,7 @@ from keepwell.core.calls import Call
 from keepwell.core.errors import Conflict, InvalidInput, NotFound
 from keepwell.core.names import check_name
 from keepwell.datasets import service as datasets
-from keepwell.datasets.content import Draft, content_digest, draft, frames_of, manifest_of, rows_of
+from keepwell.datasets.content import Draft, content_digest, draft, manifest_of, rows_of
 from keepwell.datasets.model import DatasetVersion, Form, Manifest, Part, SourceFile
 from keepwell.datasets.parts import encode, merge
 from keepwell.datasets.service import STALE
@@ -68,7 +68,7 @@ def refer(
     if profiled and (fatal := try_files(files, form)):
         raise InvalidInput(next(iter(fatal.values())), where=next(f.uri for f in files if f.sha256 in fatal))
     frame = rows_of(kit.blobs, manifest) if profiled else None
-    made = draft(kit.blobs, manifest, frame, 0, last.id if last else None)
+    made = draft(kit.blobs, manifest, frame, last.id if last else None)
     with kit.write() as tx:
         return datasets.add_version(tx, call, dataset, made, f"files:{len(files)}")
 
@@ -136,6 +136,7 @@ def _next(
         arrival=cause,
         source=SourceFile(f"keepwell:{cause}", 0, moment, moment, blob),
     )
-    grown = msgspec.structs.replace(old, parts=[*old.parts, part])
-    merged = merge(frames_of(kit.blobs, grown.parts), form)
-    return draft(kit.blobs, grown, merged.frame, sum(merged.replaced), last.id if last else None)
+    merged = merge([frame], form, rows_of(kit.blobs, old) if old.parts else None)
+    superseded = old.superseded + sum(merged.replaced)
+    grown = msgspec.structs.replace(old, parts=[*old.parts, part], superseded=superseded)
+    return draft(kit.blobs, grown, merged.frame, last.id if last else None)

@@ -416,13 +416,11 @@ def _draft(
     old = state.manifest or Manifest(
         patterns=[context.data.source], folder=str(context.folder), form=context.form, format=context.data.format
     )
-    grown = msgspec.structs.replace(old, parts=[*old.parts, *parts])
-    base = [state.base] if state.base is not None else []
-    merged = merge([*base, *examined.frames], context.form)
-    counts = merged.replaced[len(base) :]
-    superseded = (state.last.superseded if state.last else 0) + sum(counts)
-    made = draft(kit.blobs, grown, merged.frame, superseded, state.last.id if state.last else None)
-    return made, {part.arrival: count for part, count in zip(parts, counts, strict=True)}
+    merged = merge(examined.frames, context.form, state.base)
+    superseded = old.superseded + sum(merged.replaced)
+    grown = msgspec.structs.replace(old, parts=[*old.parts, *parts], superseded=superseded)
+    made = draft(kit.blobs, grown, merged.frame, state.last.id if state.last else None)
+    return made, {part.arrival: count for part, count in zip(parts, merged.replaced, strict=True)}
 
 
 def _open(tx: Transaction, call: Call, arrival: Arrival) -> str:
@@ -468,8 +466,8 @@ def _settle_once(kit: Kit, arrival_id: str, call: Call, verdict: Literal["releas
     )  # fmt: skip
     parts = sorted([*old.parts, entry.part], key=lambda part: part.seq)
     merged = merge(frames_of(kit.blobs, parts), entry.form)
-    grown = msgspec.structs.replace(old, parts=parts)
-    made = draft(kit.blobs, grown, merged.frame, sum(merged.replaced), last.id if last else None)
+    grown = msgspec.structs.replace(old, parts=parts, superseded=sum(merged.replaced))
+    made = draft(kit.blobs, grown, merged.frame, last.id if last else None)
     count = merged.replaced[parts.index(entry.part)]
     return _write_settled(kit, call, replace(settled, state="released", corrections=count), made, reason)
 
