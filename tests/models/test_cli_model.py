@@ -159,6 +159,10 @@ def test_gate_approve_promote_roll_back_and_discard(home: Path) -> None:
     assert len(done["held"]) == 2
     assert "v1 is champion in prod" in run(home, "model", "promote", name, "--reason", "again", "--key", "k").output
     assert isinstance(refused(home, "model", "discard", name, "--reason", "x"), Conflict)
+    assert isinstance(refused(home, "model", "hold", name, "--reason", "\x1b[2J"), InvalidInput)
+    assert run(home, "model", "withdraw", name, "--reason", "on second thoughts").output == "1 taken back.\n"
+    assert run(home, "model", "ask", name).output.startswith("Asked: apr_")
+    assert run(home, "model", "ask", name, "--environment", "test").output == "test wants no approval: promote it.\n"
     other = f"careful/{segment.replace('North', 'South').replace('00000', '00001')}/v1"
     assert run(home, "model", "hold", other, "--reason", "wait").output == "1 held.\n"
     assert read(home, "model", "approve", other, "--refuse")[0]["state"] == "refused"

@@ -82,6 +82,24 @@ def test_a_request_is_settled_as_a_whole(kit: Kit, ids: list[str]) -> None:
             releases.settle_approval(tx, kit.call("person:bob"), "1", {})
 
 
+def test_where_many_stand(kit: Kit, ids: list[str]) -> None:
+    ask(kit, {ids[0]: A, ids[1]: B})
+    give(kit, {ids[0]: A})
+    with kit.read() as tx:
+        found = releases.standing(tx, "prod", ["owner"], {ids[0]: A, ids[1]: B}, CHARTER)
+        other = releases.standing(tx, "prod", ["owner"], {ids[0]: B}, CHARTER)
+        free = releases.standing(tx, "test", [], {ids[0]: A}, CHARTER)
+    assert found == {ids[0]: "given", ids[1]: "asked"}
+    assert (other, free) == ({ids[0]: "void"}, {ids[0]: "given"})
+
+
+@pytest.mark.parametrize("reason", ["x" * 2001, "\x1b[2J", "a\x00b"])
+def test_reasons_are_plain_text(kit: Kit, ids: list[str], reason: str) -> None:
+    with pytest.raises(InvalidInput, match="reason"):
+        give(kit, {ids[0]: A}, reason=reason)
+    assert states(kit, ids) == [[], []]
+
+
 def test_given_without_being_asked(kit: Kit, ids: list[str]) -> None:
     given = give(kit, {ids[0]: A})
     assert [(g.state, g.asked_by) for g in given] == [("given", "person:bob")]

@@ -92,6 +92,25 @@ def test_approvals_that_do_not(approval: Approval, words: str) -> None:
     assert "of risk" in str(asked(GIVEN, roles=("owner", "risk")))
 
 
+@pytest.mark.parametrize(
+    ("approvals", "roles", "expected"),
+    [
+        ([], (), "given"),
+        ([], ("owner",), "not_asked"),
+        ([GIVEN], ("owner",), "given"),
+        ([GIVEN], ("owner", "risk"), "not_asked"),
+        ([GIVEN, replace(GIVEN, role="risk", state="asked")], ("owner", "risk"), "asked"),
+        ([GIVEN, replace(GIVEN, role="risk", state="refused")], ("owner", "risk"), "refused"),
+        ([replace(GIVEN, charter="other")], ("owner",), "void"),
+        ([replace(GIVEN, charter="other"), GIVEN], ("owner",), "given"),
+        ([GIVEN, replace(GIVEN, state="refused")], ("owner",), "refused"),
+        ([replace(GIVEN, state="withdrawn")], ("owner",), "not_asked"),
+    ],
+)
+def test_where_approvals_stand(approvals: list[Approval], roles: tuple[str, ...], expected: str) -> None:
+    assert rules.approvals_standing(approvals, "prod", roles, "art", "cha") == expected
+
+
 @pytest.mark.parametrize("actor", ["loop:m", "service:ci", "person:", "", "Person:ann"])
 def test_only_persons_approve(actor: str) -> None:
     with pytest.raises(Conflict, match="no person"):

@@ -293,6 +293,40 @@ def approve(
 
 
 @command.command()
+@click.argument("version", nargs=-1, required=True)
+@environment_option
+@key_option
+@home_option
+def ask(version: tuple[str, ...], environment: str | None, key: str | None, home: str | None) -> None:
+    """Ask for the approvals that each VERSION needs for an environment."""
+    from keepwell.flows.promote import ask as ask_for
+
+    kit = open_kit(home)
+    applied, ids = _named(kit, version)
+    where = environment or applied.charter.release.environments[-1]
+    asked = ask_for(kit, applied, where, ids, me(), key=key)
+    click.echo(f"{where} wants no approval: promote it." if asked is None else f"Asked: {asked}")
+
+
+@command.command()
+@click.argument("version", nargs=-1, required=True)
+@environment_option
+@reason_option()
+@key_option
+@home_option
+def withdraw(version: tuple[str, ...], environment: str | None, reason: str, key: str | None, home: str | None) -> None:
+    """Take back what you asked for or decided on each VERSION."""
+    from keepwell.releases.service import withdraw_approval
+
+    kit = open_kit(home)
+    applied, ids = _named(kit, version)
+    where = environment or applied.charter.release.environments[-1]
+    with kit.write() as tx:
+        count = withdraw_approval(tx, kit.call(me(), key), ids, where, reason)
+    click.echo(f"{count} taken back.")
+
+
+@command.command()
 @click.argument("model", required=False)
 @click.option("--limit", type=int, default=50, show_default=True, help="How many, at most 1000.")
 @home_option

@@ -10,6 +10,7 @@ from keepwell.core.calls import Call
 from keepwell.core.clock import iso
 from keepwell.core.errors import Conflict, InvalidInput
 from keepwell.core.events import Event
+from keepwell.core.texts import check_text
 from keepwell.db import Transaction
 from keepwell.ledger import append, once
 from keepwell.models import queries, rules, store
@@ -145,6 +146,7 @@ def _crown(
     before = {segment: holder.version_id for segment, holder in holders.items()}
     listed: list[list[object]] = [[v.segment, v.number, v.id, before.get(v.segment)] for v in new]
     body = {**(basis or {}), **told(listed, blobs), "environment": environment, "decision": decision}
+    check_text(reason)
     kind = "model.promoted" if cause == "promotion" else "model.rolled_back"
     seq = append(tx, call, Event(kind, f"model:{model}", body, note=reason or None))[0].seq
     until = [(iso(max(call.now, c.since)), c.seq, c.segment) for c in replaced]

@@ -18,6 +18,7 @@ from keepwell.core.digests import digest_json
 from keepwell.core.errors import Conflict, InvalidInput
 from keepwell.core.events import Event
 from keepwell.core.names import check_name
+from keepwell.core.texts import check_text
 from keepwell.db import Transaction
 from keepwell.ledger import append, once
 from keepwell.models import queries, rules, store
@@ -209,6 +210,8 @@ def set_state(
     """
     if rules.check_state(state) in ("promoted", "retired"):
         raise InvalidInput(f"A version becomes {state} by a promotion or a roll-back only.", where="state")
+    if isinstance(reason, str):
+        check_text(reason)
     request = {"do": "models.set_state", "versions": sorted(version_ids), "state": state}
     return once(tx, call, request, lambda: _set_state(tx, call, version_ids, state, reason), int)
 

@@ -15,10 +15,12 @@ from keepwell.core.errors import Conflict, InvalidInput, NotFound
 from keepwell.core.events import Event
 from keepwell.core.ids import check_id
 from keepwell.core.paging import check_limit
+from keepwell.core.texts import check_text
 from keepwell.db import Transaction
 from keepwell.ledger import append, once
 from keepwell.releases import rules, store
 from keepwell.releases.model import Approval, Waiting
+from keepwell.releases.rules import Standing
 
 
 def ask_approval(
@@ -225,6 +227,17 @@ def approvals(tx: Transaction, version_ids: Sequence[str]) -> dict[str, list[App
     return found
 
 
+def standing(
+    tx: Transaction, environment: str, roles: Sequence[str], artifacts: Mapping[str, str], charter: str
+) -> dict[str, Standing]:
+    """Return where the approvals of each version for an environment stand; see `rules.approvals_standing`."""
+    found = approvals(tx, list(artifacts)) if roles else {}
+    return {
+        version: rules.approvals_standing(found.get(version, ()), environment, roles, artifact, charter)
+        for version, artifact in artifacts.items()
+    }
+
+
 def waiting_approvals(tx: Transaction, model: str | None = None, *, limit: int = 100) -> list[Waiting]:
     """Return what was asked for and is not settled, oldest first."""
     return store.waiting(tx, model, check_limit(limit))
@@ -234,6 +247,7 @@ def _tell(
     tx: Transaction, call: Call, kind: str, approval_id: str, changed: Sequence[Approval], reason: str = ""
 ) -> int:
     data = msgspec.json.encode([[a.version_id, a.role, a.artifact] for a in changed])
+    check_text(reason)
     body = {
         "approval": approval_id,
         "environment": changed[0].environment,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal, assert_never, get_args
 
 import numpy as np
 
@@ -12,6 +13,9 @@ from keepwell.core.errors import Conflict, InvalidInput
 from keepwell.releases.model import Approval, Evidence, EvidenceColumns, Verdict
 
 PERSON = "person:"
+Standing = Literal["refused", "void", "not_asked", "asked", "given"]
+STANDINGS: tuple[Standing, ...] = get_args(Standing)
+"""Where an approval stands, the furthest from given first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,21 +139,50 @@ def approval_refusal(
     """
     clause = f"release.approvals.{environment}"
     for role in roles:
-        about = [a for a in approvals if a.environment == environment and a.role == role and a.state != "withdrawn"]
-        standing = [a for a in about if a.artifact == artifact and a.charter == charter]
-        if not standing:
-            if about:
+        now, last = _of_role(approvals, environment, role, artifact, charter)
+        match now:
+            case "not_asked":
+                return clause, f"{environment} wants the approval of {role}; nobody was asked yet.", "approval"
+            case "void":
                 return clause, f"The approval by {role} is void: the charter or the bytes changed since.", "approval"
-            return clause, f"{environment} wants the approval of {role}; nobody was asked yet.", "approval"
-        last = standing[-1]
-        if last.state == "asked":
-            return (
-                clause,
-                f"{environment} wants the approval of {role}; it was asked for and not given yet.",
-                "approval",
-            )
-        if last.state == "refused":
-            return clause, f"{role} refused it ({last.settled_by}).", "approval"
-        if last.settled_by == author or not (last.settled_by or "").startswith(PERSON):
-            return clause, f"The approval by {role} is not another person's than the author's.", "approval"
+            case "asked":
+                why = f"{environment} wants the approval of {role}; it was asked for and not given yet."
+                return clause, why, "approval"
+            case "refused":
+                return clause, f"{role} refused it ({last.settled_by if last else None}).", "approval"
+            case "given":
+                by = (last.settled_by if last else None) or ""
+                if by == author or not by.startswith(PERSON):
+                    return clause, f"The approval by {role} is not another person's than the author's.", "approval"
+            case _:
+                assert_never(now)
     return None
+
+
+def approvals_standing(
+    approvals: Sequence[Approval], environment: str, roles: Sequence[str], artifact: str, charter: str
+) -> Standing:
+    """Return where the approvals of a version for an environment stand, over all roles: the one furthest from given.
+
+    Args:
+        approvals: the version's, oldest change first.
+        environment: where it would be promoted.
+        roles: those that must approve there; none: `given`.
+        artifact: digest of the version's bytes.
+        charter: digest of the charter in force.
+    """
+    found = [_of_role(approvals, environment, role, artifact, charter)[0] for role in roles]
+    return next((one for one in STANDINGS if one in found), "given")
+
+
+def _of_role(
+    approvals: Sequence[Approval], environment: str, role: str, artifact: str, charter: str
+) -> tuple[Standing, Approval | None]:
+    about = [a for a in approvals if a.environment == environment and a.role == role and a.state != "withdrawn"]
+    bound = [a for a in about if a.artifact == artifact and a.charter == charter]
+    if not bound:
+        return "void" if about else "not_asked", None
+    last = bound[-1]
+    if last.state == "withdrawn":
+        return "not_asked", None
+    return last.state, last

@@ -27,6 +27,7 @@ from keepwell.releases.approving import (
     ask_approval,
     give_approval,
     settle_approval,
+    standing,
     waiting_approvals,
     withdraw_approval,
 )
@@ -58,6 +59,7 @@ __all__ = [
     "record_verdicts",
     "rules_digest",
     "settle_approval",
+    "standing",
     "verdict_history",
     "verdicts",
     "verdicts_of",
