@@ -116,8 +116,9 @@ PLANTED = {
     "an incident gone": ("I4", "DELETE FROM incidents", True),
     "a tick that nobody recorded": (
         "I4",
-        "INSERT INTO loop_fleets VALUES ('f', '[]'); INSERT INTO loop_ticks (id, model, number, at, actor, charter, state, "
-        "fleet, size, counts) VALUES ('tick_x', 'm', 1, 'a', 'a', 'c', 's', 'f', 0, '{}')",
+        "INSERT INTO loop_fleets VALUES ('f', '[]'); "
+        "INSERT INTO loop_ticks (id, model, number, at, actor, charter, state, fleet, size, counts) "
+        "VALUES ('tick_x', 'm', 1, 'a', 'a', 'c', 's', 'f', 0, '{}')",
         True,
     ),
     "a row that refers to nothing": ("database", "DELETE FROM model_batches", True),
