@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import io
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -11,7 +12,7 @@ import anyio
 import httpx2
 import pytest
 
-from keepwell import db, ledger
+from keepwell import db
 from keepwell.flows.kit import Kit
 from keepwell.governance import identity
 from keepwell.ledger import service as ledger_service
@@ -54,11 +55,11 @@ class Served:
             return list(ledger_service.entries(tx, kind=kind, limit=10_000))
 
 
-@pytest.fixture
-def serve(kit: Kit) -> Callable[..., Served]:
-    """Make an app over the test's house."""
+@pytest.fixture(scope="session")
+def serve_kit() -> Callable[..., Served]:
+    """Make an app over any house."""
 
-    def make(*, auth: str = "token", pages: tuple[Route, ...] = (), **options: Any) -> Served:
+    def make(kit: Kit, *, auth: str = "token", pages: tuple[Route, ...] = (), **options: Any) -> Served:
         with db.write(kit.db) as tx:
             call = kit.call(OWNER)
             identity.ensure_owner(tx, call)
@@ -72,8 +73,11 @@ def serve(kit: Kit) -> Callable[..., Served]:
 
 
 @pytest.fixture
+def serve(kit: Kit, serve_kit: Callable[..., Served]) -> Callable[..., Served]:
+    """Make an app over the test's house."""
+    return functools.partial(serve_kit, kit)
+
+
+@pytest.fixture
 def served(serve: Callable[..., Served]) -> Served:
     return serve()
-
-
-assert ledger  # imported for its tables

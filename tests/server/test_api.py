@@ -13,6 +13,9 @@ import jsonschema
 import pytest
 
 from keepwell import db
+from keepwell.bootstrap import open_house
+from keepwell.core.clock import SimulatedClock
+from keepwell.core.ids import SeededIds
 from keepwell.flows.certify import Lineage, register_and_gate
 from keepwell.flows.kit import Kit
 from keepwell.flows.promote import promote_fleet
@@ -26,6 +29,7 @@ from keepwell.server.openapi import openapi
 from keepwell.server.routing import File, Html, SeeOther
 from keepwell.serving import service as serving
 from keepwell.serving.model import Scoring
+from keepwell.settings import read_settings
 from keepwell.tracking import service as tracking
 from keepwell.tracking.model import Code, Input
 
@@ -66,9 +70,23 @@ def trained(segment: str, wmape: float) -> Any:
 
 
 @pytest.fixture
-def house(kit: Kit, serve: Callable[..., Any], tmp_path: Path) -> Any:
-    """A house with one of everything; `ids` says how they are called."""
-    served = serve()
+def house(kit: Kit, serve_kit: Callable[..., Any], tmp_path: Path) -> Any:
+    """A house of the test's own."""
+    return furnish(serve_kit(kit), tmp_path)
+
+
+@pytest.fixture(scope="module")
+def still(serve_kit: Callable[..., Any], tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """One house for all tests that change nothing in it."""
+    folder = tmp_path_factory.mktemp("still")
+    clock = SimulatedClock(datetime(2026, 1, 5, 6, tzinfo=UTC))
+    kit = open_house(read_settings(str(folder / "home"), {}), clock=clock, ids=SeededIds(clock, 1))
+    return furnish(serve_kit(kit), folder)
+
+
+def furnish(served: Any, tmp_path: Path) -> Any:
+    """Put one of everything into a house; `ids` says how they are called."""
+    kit = served.kit
     folder = tmp_path / "work"
     (folder / "in").mkdir(parents=True)
     (tmp_path / "canary.txt").write_text(CANARY)
@@ -155,7 +173,7 @@ def test_every_route_is_in_the_published_description(served: Any) -> None:
                 assert "Idempotency-Key" in {p["name"] for p in operation["parameters"]}
 
 
-def test_every_listing_answers_what_its_description_says(house: Any) -> None:
+def test_every_listing_answers_what_its_description_says(still: Any) -> None:
     described = openapi(all_routes())
     schemas = described["components"]["schemas"]  # type: ignore[index]
     seen = 0
@@ -163,7 +181,7 @@ def test_every_listing_answers_what_its_description_says(house: Any) -> None:
         if route.method != "GET" or route.path in ("/sign-in", "/api/openapi.json"):
             continue
         more = "?segment=outlet%3DA" if route.path.endswith("/why") else ""
-        answer = house.get(address(route.path, house.ids) + more)
+        answer = still.get(address(route.path, still.ids) + more)
         assert answer.status_code == 200, (route.path, answer.text)
         assert CANARY not in answer.text
         if route.answer in (Html, File, SeeOther):
@@ -175,11 +193,11 @@ def test_every_listing_answers_what_its_description_says(house: Any) -> None:
     assert seen > 40
 
 
-def test_looking_changes_nothing(house: Any) -> None:
+def test_looking_changes_nothing(still: Any) -> None:
     """GET never mutates: after every one of them, every table holds what it held."""
 
     def content() -> dict[str, list[Any]]:
-        with db.read(house.kit.db) as tx:
+        with db.read(still.kit.db) as tx:
             names = tx.exec_driver_sql("SELECT name FROM sqlite_master WHERE type = 'table'").scalars().all()
             return {name: tx.exec_driver_sql(f'SELECT * FROM "{name}"').all() for name in names}
 
@@ -187,11 +205,11 @@ def test_looking_changes_nothing(house: Any) -> None:
     for route in all_routes():
         if route.method == "GET":
             for method in ("GET", "HEAD"):
-                house.ask(method, address(route.path, house.ids))
+                still.ask(method, address(route.path, still.ids))
     assert content() == before
 
 
-def test_listings_are_paged_to_their_end(house: Any) -> None:
+def test_listings_are_paged_to_their_end(still: Any) -> None:
     model = "weekly%20demand"
     for path, items in (
         (f"/api/models/{model}/members", 3),
@@ -202,12 +220,12 @@ def test_listings_are_paged_to_their_end(house: Any) -> None:
         ("/api/tokens", None),
         ("/api/ledger", None),
     ):
-        whole = house.get(path).json()["items"]
+        whole = still.get(path).json()["items"]
         assert items is None or len(whole) == items, path
         token, found = None, []
         for _ in range(200):
             both = "&" if "?" in path else "?"
-            page = house.get(f"{path}{both}limit=1" + (f"&cursor={token}" if token else "")).json()
+            page = still.get(f"{path}{both}limit=1" + (f"&cursor={token}" if token else "")).json()
             found += page["items"]
             token = page["next"]
             if token is None:
@@ -215,37 +233,37 @@ def test_listings_are_paged_to_their_end(house: Any) -> None:
         assert found == whole, path
 
 
-def test_an_artifact_is_saved_and_never_shown(house: Any) -> None:
+def test_an_artifact_is_saved_and_never_shown(still: Any) -> None:
     """G07, B: by the run and the name, never by a path or a digest."""
-    answer = house.get(address("/api/runs/{run}/artifacts/report.html", house.ids))
+    answer = still.get(address("/api/runs/{run}/artifacts/report.html", still.ids))
     assert answer.text == "<script>alert(1)</script>"
     assert answer.headers["content-type"] == "application/octet-stream"
     assert answer.headers["content-disposition"].startswith("attachment")
     assert "sandbox" in answer.headers["content-security-policy"]
     for name in ("other", "canary.txt", "..%2Fcanary.txt"):
-        assert house.get(address("/api/runs/{run}/artifacts/", house.ids) + name).status_code in (400, 404)
-    bytes_of = house.get(address("/api/versions/{version}/artifact", house.ids))
+        assert still.get(address("/api/runs/{run}/artifacts/", still.ids) + name).status_code in (400, 404)
+    bytes_of = still.get(address("/api/versions/{version}/artifact", still.ids))
     assert bytes_of.content == b"artifact of outlet=A 0.1"
 
 
 # ------------------------------------------------------------------------------------------------------------- charter
 
 
-def test_a_text_is_checked_and_explained_without_a_trace(house: Any) -> None:
-    before = len(house.entries())
-    good = house.post("/api/charters/check", json={"text": CHARTER}).json()
-    assert good["ok"] and house.post("/api/charters/explain", json={"text": CHARTER}).json()
-    bad = house.post("/api/charters/check", json={"text": CHARTER.replace("time: week", "tme: week")}).json()
+def test_a_text_is_checked_and_explained_without_a_trace(still: Any) -> None:
+    before = len(still.entries())
+    good = still.post("/api/charters/check", json={"text": CHARTER}).json()
+    assert good["ok"] and still.post("/api/charters/explain", json={"text": CHARTER}).json()
+    bad = still.post("/api/charters/check", json={"text": CHARTER.replace("time: week", "tme: week")}).json()
     assert not bad["ok"] and any(f["line"] for f in bad["findings"])
-    refused(house.post("/api/charters/explain", json={"text": "charter: 2"}), 400)
+    refused(still.post("/api/charters/explain", json={"text": "charter: 2"}), 400)
     bomb = "a: &a [x,x,x]\n" + "\n".join(
         f"{c}: &{c} [*{p},*{p},*{p},*{p},*{p},*{p},*{p}]" for p, c in zip("abcdefg", "bcdefgh", strict=True)
     )
-    assert not house.post("/api/charters/check", json={"text": bomb}).json()["ok"]
-    assert not house.post(
+    assert not still.post("/api/charters/check", json={"text": bomb}).json()["ok"]
+    assert not still.post(
         "/api/charters/check", json={"text": "!!python/object/apply:os.system [touch /tmp/x]"}
     ).json()["ok"]
-    assert len(house.entries()) == before
+    assert len(still.entries()) == before
 
 
 def test_a_changed_charter_keeps_its_files_and_replaces_what_was_seen(house: Any) -> None:
@@ -374,11 +392,11 @@ def test_an_approval_through_the_api_is_not_the_authors(house: Any) -> None:
         {"environment": "prod", "versions": ["x"], "reason": "x", "actor": "person:root"},
     ],
 )
-def test_promotions_that_cannot_be_meant_change_nothing(house: Any, body: Any) -> None:
+def test_promotions_that_cannot_be_meant_change_nothing(still: Any, body: Any) -> None:
     """J01, M07: a client says neither who it is nor when."""
-    before = len(house.entries())
-    assert house.post("/api/models/weekly%20demand/promote", json=body).status_code in (400, 404, 413)
-    assert len(house.entries()) == before
+    before = len(still.entries())
+    assert still.post("/api/models/weekly%20demand/promote", json=body).status_code in (400, 404, 413)
+    assert len(still.entries()) == before
 
 
 # ---------------------------------------------------------------------------------------------------------------- loop
@@ -416,17 +434,17 @@ NAMES = [
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_names_that_are_none(house: Any, name: str) -> None:
+def test_names_that_are_none(still: Any, name: str) -> None:
     """D01, D05, I01, I03: one sentence, nothing changed, nothing read."""
-    before = len(house.entries())
+    before = [e for e in still.entries() if e.kind != "access.denied"]
     for route in all_routes():
         if "{" not in route.path or not route.path.startswith("/api"):
             continue
         asked = "/".join(name if part.startswith("{") else part for part in route.path.split("/"))
-        answer = house.ask(route.method, asked, json={} if route.body else None)
+        answer = still.ask(route.method, asked, json={} if route.body else None)
         assert 400 <= answer.status_code < 500, (asked, answer.text)
         assert "\n" not in answer.json()["error"]["message"] and CANARY not in answer.text
-    assert len([e for e in house.entries() if e.kind != "access.denied"]) == before
+    assert [e for e in still.entries() if e.kind != "access.denied"] == before
 
 
 @pytest.mark.parametrize(
@@ -435,28 +453,28 @@ def test_names_that_are_none(house: Any, name: str) -> None:
      "limit=1000000000", "limit=-1", "cursor=forged", "offset=1", "state=open&state=closed", "sort=name", "q=%1b%5b2J",
      "worst=%27;DROP%20TABLE%20models", "order_by=1", "filter=name%20like%20%27%25%27"],
 )  # fmt: skip
-def test_searches_do_not_run_what_they_are_given(house: Any, query: str) -> None:
+def test_searches_do_not_run_what_they_are_given(still: Any, query: str) -> None:
     """I01, I03, J11, F17."""
     for path in ("/api/models/weekly%20demand/members", "/api/incidents", "/api/ledger", "/api/runs"):
-        answer = house.get(f"{path}?{query}")
+        answer = still.get(f"{path}?{query}")
         assert answer.status_code in (200, 400), answer.text
         if answer.status_code == 200:
             assert len(answer.json()["items"]) <= 500
-    assert len(house.get("/api/models/weekly%20demand/members").json()["items"]) == 3
+    assert len(still.get("/api/models/weekly%20demand/members").json()["items"]) == 3
 
 
 @pytest.mark.parametrize(
     "extra", ["source", "path", "uri", "artifact_location", "url", "api_base", "created_at", "author"]
 )
-def test_no_call_takes_a_place_or_a_moment(house: Any, extra: str) -> None:
+def test_no_call_takes_a_place_or_a_moment(still: Any, extra: str) -> None:
     """B, E, M07: ids, not paths; unknown fields are refused in every body."""
-    before = len(house.entries())
+    before = len(still.entries())
     for route in all_routes():
         if route.body is None or route.form:
             continue
-        answer = house.ask(route.method, address(route.path, house.ids), json={extra: "file:///etc/passwd"})
+        answer = still.ask(route.method, address(route.path, still.ids), json={extra: "file:///etc/passwd"})
         assert answer.status_code == 400, (route.path, answer.text)
-    assert len(house.entries()) == before
+    assert len(still.entries()) == before
 
 
 # ------------------------------------------------------------------------------------------------------- ledger, tokens
@@ -506,10 +524,10 @@ def test_tokens_are_made_shown_once_and_revoked(house: Any) -> None:
     assert not found
 
 
-def test_answers_hold_no_secret(house: Any) -> None:
+def test_answers_hold_no_secret(still: Any) -> None:
     """R22: seeded secrets are in no answer."""
-    pages_key = (house.kit.home / "keys" / "pages.key").read_bytes()
+    pages_key = (still.kit.home / "keys" / "pages.key").read_bytes()
     for route in all_routes():
         if route.method == "GET":
-            body = house.get(address(route.path, house.ids)).content
-            assert house.token.encode() not in body and pages_key not in body and pages_key.hex().encode() not in body
+            body = still.get(address(route.path, still.ids)).content
+            assert still.token.encode() not in body and pages_key not in body and pages_key.hex().encode() not in body
