@@ -47,6 +47,18 @@ def test_a_version_knows_where_it_comes_from(kit: Kit, register: Register) -> No
     assert (batch.count, batch.pack, told.kind) == (1, version.pack, "model.batch_registered")
 
 
+def test_batches_of_a_model_and_of_a_run(kit: Kit, register: Register) -> None:
+    first, second = register(("all",)), register(("all",), content="2")
+    other = register(("all",), model="other")
+    with kit.read() as tx:
+        assert [b.id for b in models.batches(tx, model="demand")] == [second[0].batch, first[0].batch]
+        assert [b.id for b in models.batches(tx, run_id="run_1", limit=1)] == [other[0].batch]
+        assert models.batches(tx, run_id="run_2") == []
+        assert models.versions_of_batch(tx, first[0].batch) == first
+        assert models.ids_of_batch(tx, first[0].batch) == {"all": first[0].id}
+        assert models.champion(tx, "demand", "all", "prod") is None
+
+
 def test_one_event_tells_of_a_batch_and_its_list_is_kept(kit: Kit, register: Register) -> None:
     versions = register([f"store={i:03d}" for i in range(50)])
     with kit.read() as tx:

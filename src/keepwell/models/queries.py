@@ -73,9 +73,13 @@ def batch(tx: Transaction, batch_id: str) -> tuple[Batch, int] | None:
     return (_batch(row), row.seq) if row else None
 
 
-def model_batches(tx: Transaction, model: str, limit: int) -> list[Batch]:
-    """Return a model's batches, newest first."""
-    query = select(batches).where(batches.c.model == model).order_by(batches.c.seq.desc()).limit(limit)
+def some_batches(tx: Transaction, model: str | None, run_id: str | None, limit: int) -> list[Batch]:
+    """Return batches of a model, of a run, or of all, newest first."""
+    query = select(batches).order_by(batches.c.seq.desc()).limit(limit)
+    if model is not None:
+        query = query.where(batches.c.model == model)
+    if run_id is not None:
+        query = query.where(batches.c.run_id == run_id)
     return [_batch(row) for row in tx.execute(query)]
 
 

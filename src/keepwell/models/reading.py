@@ -50,6 +50,11 @@ def batch(tx: Transaction, batch_id: str) -> tuple[Batch, int]:
     return found
 
 
+def batches(tx: Transaction, *, model: str | None = None, run_id: str | None = None, limit: int = 100) -> list[Batch]:
+    """Return what was registered together, newest first: of a model, by a run, or all."""
+    return queries.some_batches(tx, model, run_id, check_limit(limit))
+
+
 def version(tx: Transaction, version_id: str) -> ModelVersion:
     """Return one version.
 

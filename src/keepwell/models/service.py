@@ -28,6 +28,7 @@ from keepwell.models.model import Batch, Member, ModelVersion
 from keepwell.models.packs import artifact, artifacts, pack, verify
 from keepwell.models.reading import (
     batch,
+    batches,
     champion,
     champion_history,
     champion_ids,
@@ -53,6 +54,7 @@ __all__ = [
     "artifact",
     "artifacts",
     "batch",
+    "batches",
     "champion",
     "champion_history",
     "champion_ids",

@@ -16,6 +16,7 @@ PERSON = "person:"
 Standing = Literal["refused", "void", "not_asked", "asked", "given"]
 STANDINGS: tuple[Standing, ...] = get_args(Standing)
 """Where an approval stands, the furthest from given first."""
+_STANDS: Mapping[str, Standing] = {"asked": "asked", "given": "given", "refused": "refused"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,7 +183,4 @@ def _of_role(
     bound = [a for a in about if a.artifact == artifact and a.charter == charter]
     if not bound:
         return "void" if about else "not_asked", None
-    last = bound[-1]
-    if last.state == "withdrawn":
-        return "not_asked", None
-    return last.state, last
+    return _STANDS[bound[-1].state], bound[-1]
