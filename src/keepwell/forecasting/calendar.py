@@ -1,4 +1,4 @@
-"""Calendar columns of each step: where it lies in the year, month, week and day, and how far from each holiday.
+"""Calendar columns of each step: where it lies in the month, week and day, and how far from each holiday.
 
 They are known for any future; nothing here looks at a target.
 """
@@ -14,22 +14,20 @@ from keepwell.forecasting.holidays import holiday_dates
 from keepwell.forecasting.panel import Axis, Floats
 from keepwell.forecasting.task import Cadence
 
-_FAR = 35
 _DAY = timedelta(days=1)
 
 
 def calendar_columns(axis: Axis, cadence: Cadence, holidays: Sequence[str]) -> dict[str, Floats]:
-    """Return the calendar as columns of one value a step.
+    """Return the calendar as columns of one value a step; none where time is a whole number.
 
-    The year's waves are called `year_*`: a learner that saw less than a year and a half should leave them out.
+    The time of year is not among them: with a year or two of history it is a trend in disguise. What a year before
+    looked like is a column of its own.
     """
-    steps = np.arange(axis.count)
     dates = axis.dates()
     if dates is None:
-        return _waves("year", (axis.start + steps) / cadence.season, 2) if cadence.season > 1 else {}
-    columns = _waves("year", np.array([d.timetuple().tm_yday / 365.25 for d in dates]), 3)
-    month_day = np.array([float(d.day) for d in dates])
-    columns |= {
+        return {}
+    month_day = np.array([d.day for d in dates], dtype=np.float64)
+    columns: dict[str, Floats] = {
         "month_day": month_day / 31,
         "month_start": (month_day <= 7) * 1.0,
         "month_end": (month_day >= 24) * 1.0,
@@ -38,22 +36,13 @@ def calendar_columns(axis: Axis, cadence: Cadence, holidays: Sequence[str]) -> d
         weekday = np.array([d.weekday() for d in dates])
         columns |= {f"weekday_{day}": (weekday == day).astype(np.float64) for day in range(7)}
     if cadence.every < _DAY:
-        slot = ((axis.start + steps * axis.every) % 86_400_000_000) // axis.every
+        slot = ((axis.start + np.arange(axis.count) * axis.every) % 86_400_000_000) // axis.every
         columns |= {f"slot_{i}": (slot == i).astype(np.float64) for i in range(cadence.cycle)}
     return columns | _distances(np.array([d.toordinal() for d in dates]), axis, cadence, holidays)
 
 
-def _waves(name: str, phase: Floats, count: int) -> dict[str, Floats]:
-    turns = 2 * np.pi * phase
-    return {
-        f"{name}_{kind.__name__}{n}": kind(n * turns)
-        for n in range(1, count + 1)
-        for kind in (np.sin, np.cos)
-    }  # fmt: skip
-
-
 def _distances(days: np.ndarray, axis: Axis, cadence: Cadence, holidays: Sequence[str]) -> dict[str, Floats]:
-    """Return, by holiday, the days since the nearest one (before it: negative), and which step about it this is.
+    """Return, by holiday, how many steps lie between a step and the nearest one, as one column a distance.
 
     `near_*_0` marks the step whose date is 0 to (a step less a day) after the holiday; a week that is named by its
     last day holds the holiday then.
@@ -68,7 +57,6 @@ def _distances(days: np.ndarray, axis: Axis, cadence: Cadence, holidays: Sequenc
         when = np.array([d.toordinal() for d in found])
         gaps = days[:, None] - when[None, :]
         nearest = gaps[np.arange(len(days)), np.abs(gaps).argmin(axis=1)]
-        columns[f"days_{name}"] = np.clip(nearest, -_FAR, _FAR) / _FAR
         place = nearest // width
         columns |= {f"near_{name}_{n}": (place == n).astype(np.float64) for n in reach}
     return columns

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from keepwell.core.errors import InvalidInput
-from keepwell.forecasting import linear, trees
+from keepwell.forecasting import linear, neural, trees
 from keepwell.forecasting.features import Examples
 from keepwell.forecasting.panel import Floats
 from keepwell.forecasting.task import Task
@@ -33,6 +33,7 @@ class Learner:
 
 LEARNERS = {
     "lasso": Learner(linear.fit, linear.predict),
+    "neural": Learner(neural.fit, neural.predict),
     "lightgbm": Learner(trees.fit, trees.predict),
 }
 

@@ -147,6 +147,7 @@ def _seasons(name: str, source: Source, history: History, row: Ints, samples: Sa
     """Return how the season before stood against the level that was known at the same distance before it."""
     o, t = samples.origin, samples.target
     columns: dict[str, Floats] = {}
+    scale = history.scale[row, o]
     for season in _season_lengths(source.task):
         back = season * -(-(t - o) // season)
         base = read_at(history.scale, row, o - back)
@@ -156,7 +157,9 @@ def _seasons(name: str, source: Source, history: History, row: Ints, samples: Sa
         late = (t - back + 1) > o
         around = np.stack([index, beside[0], np.where(late, np.nan, beside[1])])
         columns[f"{name}_around_{season}"] = _mean_of(around)
-        columns[f"{name}_growth_{season}"] = _log_ratio(history.scale[row, o], base)
+        columns[f"{name}_growth_{season}"] = _log_ratio(scale, base)
+        older = _log_ratio(read_at(history.target, row, t - 2 * back), read_at(history.scale, row, o - 2 * back))
+        columns[f"{name}_years_{season}"] = _mean_of(np.stack([index, older]))
     return columns
 
 

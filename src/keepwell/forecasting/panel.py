@@ -58,7 +58,7 @@ class Axis:
         Raises:
             InvalidInput: the value is none of these, or not of the table's kind.
         """
-        return int((_raw(value, self.dtype) - self.start) // self.every)
+        return (_raw(value, self.dtype) - self.start) // self.every
 
     def dates(self) -> list[date] | None:
         """Return the calendar date of every step; None when time is a whole number."""
@@ -95,7 +95,7 @@ class Panel:
     @property
     def series(self) -> int:
         """How many series there are."""
-        return self.target.shape[0]
+        return len(self.target)
 
 
 def panel_of(frame: pl.DataFrame, task: Task, origin: object = None, ahead: int = 0) -> Panel:

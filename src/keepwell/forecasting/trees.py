@@ -10,7 +10,8 @@ import numpy as np
 
 from keepwell.core.errors import NotInstalled
 from keepwell.forecasting.features import Examples
-from keepwell.forecasting.panel import Floats, Ints
+from keepwell.forecasting.panel import Floats
+from keepwell.forecasting.scaling import recode
 
 _SMALL = 20_000
 
@@ -90,13 +91,6 @@ def _matrix(examples: Examples, kinds: Mapping[str, Sequence[str]]) -> np.ndarra
         for name, values in kinds.items()
     )
     return np.concatenate(columns, axis=1)
-
-
-def recode(codes: Ints, now: Sequence[str], then: Sequence[str]) -> Ints:
-    """Return codes into the values of today as codes into the values that were trained on, -1 for a new one."""
-    places = {value: i for i, value in enumerate(then)}
-    table = np.array([*(places.get(value, -1) for value in now), -1], dtype=np.int64)
-    return table[codes]
 
 
 def _library() -> Any:

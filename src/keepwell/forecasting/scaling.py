@@ -1,0 +1,116 @@
+"""From a segment's columns to numbers of one size: what linear models and networks read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from keepwell.forecasting.features import Examples, Small
+from keepwell.forecasting.panel import Floats, Ints
+
+_CLIP = 5.0
+_MOST_LEVELS = 12
+
+
+@dataclass(frozen=True, slots=True)
+class Scaling:
+    """Which columns are read, and how they become numbers of one size.
+
+    Attributes:
+        columns: places of the columns that are used.
+        mean: of each, (columns,); what is unknown becomes it.
+        deviation: of each.
+        levels: (category, value) pairs that get a column of 0 and 1 each, after the others.
+    """
+
+    columns: Ints
+    mean: Small
+    deviation: Small
+    levels: tuple[tuple[str, str], ...]
+
+    def apply(self, examples: Examples) -> Small:
+        """Return the standardised columns, within five deviations, 0 where unknown."""
+        x = examples.x if len(self.columns) == examples.x.shape[1] else examples.x[:, self.columns]
+        x = (x - self.mean) / self.deviation
+        np.clip(x, -_CLIP, _CLIP, out=x)
+        np.nan_to_num(x, copy=False)
+        return np.concatenate([x, self._marks(examples)], axis=1) if self.levels else x
+
+    def used(self, places: Ints) -> Scaling:
+        """Return the scaling that makes only some of the columns."""
+        plain = places[places < len(self.columns)]
+        levels = tuple(self.levels[i - len(self.columns)] for i in places[places >= len(self.columns)])
+        return Scaling(self.columns[plain], self.mean[plain], self.deviation[plain], levels)
+
+    def to_state(self) -> dict[str, Any]:
+        """Return the scaling as a tree of arrays and texts."""
+        return {
+            "columns": self.columns.astype(np.int32),
+            "mean": self.mean,
+            "deviation": self.deviation,
+            "levels": [list(pair) for pair in self.levels],
+        }
+
+    @staticmethod
+    def from_state(state: Mapping[str, Any]) -> Scaling:
+        """Return the scaling that `to_state` wrote."""
+        levels = tuple((name, value) for name, value in state["levels"])
+        return Scaling(state["columns"], state["mean"], state["deviation"], levels)
+
+    def _marks(self, examples: Examples) -> Small:
+        names = list(examples.kinds)
+        marks = np.zeros((len(examples), len(self.levels)), np.float32)
+        for i, (name, value) in enumerate(self.levels):
+            if value in examples.kinds[name]:
+                marks[:, i] = examples.cats[:, names.index(name)] == examples.kinds[name].index(value)
+        return marks
+
+
+def scaling_of(part: Examples, *, mark_levels: bool = True) -> Scaling:
+    """Return the scaling of a segment's training rows; columns that are unknown or constant there are left out."""
+    known = np.isfinite(part.x)
+    count = np.maximum(known.sum(axis=0), 1)
+    filled = part.x if known.all() else np.where(known, part.x, np.float32(0))
+    mean = filled.sum(axis=0, dtype=np.float64) / count
+    square = np.einsum("ij,ij->j", filled, filled, dtype=np.float64) / count - mean * mean
+    deviation = np.sqrt(np.maximum(square, 0.0))
+    columns = np.flatnonzero(deviation > 1e-6 * np.maximum(np.abs(mean), 1.0))
+    return Scaling(
+        columns.astype(np.int64),
+        mean[columns].astype(np.float32),
+        deviation[columns].astype(np.float32),
+        _levels(part) if mark_levels else (),
+    )
+
+
+def _levels(part: Examples) -> tuple[tuple[str, str], ...]:
+    """Return the values of categories that have but a few within the segment."""
+    found: list[tuple[str, str]] = []
+    for i, (name, values) in enumerate(part.kinds.items()):
+        codes = np.unique(part.cats[:, i])
+        codes = codes[codes >= 0]
+        if 1 < len(codes) <= _MOST_LEVELS:
+            found.extend((name, values[c]) for c in codes)
+    return tuple(found)
+
+
+def weights_of(part: Examples) -> Floats:
+    """Return what each row counts in a fit: its size, so that the sum of weighted errors is in the target's unit."""
+    total = part.scale.sum()
+    return part.scale / total if total > 0 else np.full(len(part), 1.0 / max(len(part), 1))
+
+
+def log_target(part: Examples) -> NDArray[np.float32]:
+    """Return the logarithm of the ratio, within a twentieth and twenty times."""
+    return np.log(np.clip(part.ratio, 0.05, 20.0)).astype(np.float32)
+
+
+def recode(codes: Ints, now: Sequence[str], then: Sequence[str]) -> Ints:
+    """Return codes into the values of today as codes into the values that were trained on, -1 for a new one."""
+    places = {value: i for i, value in enumerate(then)}
+    table = np.array([*(places.get(value, -1) for value in now), -1], dtype=np.int64)
+    return table[codes]
