@@ -169,9 +169,11 @@ def test_another_charter_voids_an_approval(kit: Kit) -> None:
     assert "void" in promote(kit, changed, done).held[0].reason
     with pytest.raises(Conflict, match="Another charter"):
         approve(kit, applied, "prod", ids, "person:bob")
-    approve(kit, changed, "prod", ids, "person:bob", key="k")
-    approve(kit, changed, "prod", ids, "person:bob", key="k")
+    given = approve(kit, changed, "prod", ids, "person:bob", key="k")
+    assert approve(kit, changed, "prod", ids, "person:bob", key="k") == given
     assert promote(kit, changed, done).held == []
+    apply(kit, roles="owner", limit=0.2)
+    assert approve(kit, changed, "prod", ids, "person:bob", key="k") == given
 
 
 def test_an_approval_is_not_another_versions(kit: Kit) -> None:

@@ -201,24 +201,28 @@ def approve(
         raise Conflict(f"{environment} wants no approval: promote the version.", code="no_approval_wanted")
     if role is not None and role not in roles:
         raise InvalidInput(f"{environment} wants the approval of {', '.join(roles)}, not of {role}.", where="role")
-    given: list[Approval] = []
-    with kit.write() as tx:
+    model, asked = applied.charter.model, roles if role is None else (role,)
+    request = {
+        "do": "promote.approve", "model": model, "environment": environment, "versions": sorted(version_ids),
+        "roles": list(asked), "charter": applied.digest, "refuse": refuse,
+    }  # fmt: skip
+    call = kit.call(actor, key)
+
+    def effect() -> list[Approval]:
         _check_in_force(tx, applied)
-        versions = _members(tx, applied.charter.model, version_ids)
-        for one in roles if role is None else (role,):
+        versions = _members(tx, model, version_ids)
+        artifacts, authors = {v.id: v.artifact for v in versions}, {v.id: v.created_by for v in versions}
+        inner = replace(call, key=None)
+        given: list[Approval] = []
+        for one in asked:
             given += releases.give_approval(
-                tx,
-                kit.call(actor, None if key is None else f"{key}:{one}"),
-                applied.charter.model,
-                environment,
-                one,
-                {v.id: v.artifact for v in versions},
-                applied.digest,
-                {v.id: v.created_by for v in versions},
-                verdict="refused" if refuse else "given",
-                reason=reason,
-            )
-    return given
+                tx, inner, model, environment, one, artifacts, applied.digest, authors,
+                verdict="refused" if refuse else "given", reason=reason,
+            )  # fmt: skip
+        return given
+
+    with kit.write() as tx:
+        return once(tx, call, request, effect, list[Approval])
 
 
 def demanded(charter: Charter, environment: str) -> tuple[str, ...]:
