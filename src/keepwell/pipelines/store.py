@@ -1,0 +1,320 @@
+"""The tables of pipelines and their queries."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import msgspec
+from sqlalchemy import (
+    Column,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    Row,
+    String,
+    Table,
+    Text,
+    func,
+    insert,
+    select,
+    update,
+)
+from sqlalchemy.dialects import sqlite
+
+from keepwell.db import Transaction, metadata
+from keepwell.db.schema import Json
+from keepwell.pipelines.model import PipelineRun, RunState, StepRun, StepState, Stored
+
+runs = Table(
+    "pipeline_runs",
+    metadata,
+    Column("id", String(40), primary_key=True),
+    Column("pipeline", Text, nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("params", Json, nullable=False),
+    Column("plan", String(71), nullable=False),
+    Column("steps", Integer, nullable=False),
+    Column("counts", Json, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("seconds", Float, nullable=False),
+    Column("actor", Text, nullable=False),
+    Column("started_at", String(27), nullable=False),
+    Column("finished_at", String(27)),
+    Column("error", Text),
+    Column("workplace", Text, nullable=False),
+    Index(None, "pipeline", "id"),
+    Index(None, "state", "id"),
+    sqlite_with_rowid=False,
+)
+steps = Table(
+    "pipeline_steps",
+    metadata,
+    Column("run_id", String(40), ForeignKey("pipeline_runs.id"), primary_key=True),
+    Column("position", Integer, primary_key=True, autoincrement=False),
+    Column("part", Integer, primary_key=True, autoincrement=False),
+    Column("name", Text, nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("key", String(71)),
+    Column("code", String(71)),
+    Column("params", String(71)),
+    Column("environment", String(71)),
+    Column("inputs", Json, nullable=False),
+    Column("outputs", Json, nullable=False),
+    Column("log", String(71)),
+    Column("error", Text),
+    Column("seconds", Float, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("source", String(40)),
+    Column("started_at", String(27)),
+    Column("finished_at", String(27)),
+    sqlite_with_rowid=False,
+)
+done_by_key = Index("ix_pipeline_steps_done", steps.c.key, sqlite_where=steps.c.state == "done")
+values = Table(
+    "pipeline_values",
+    metadata,
+    Column("digest", String(71), primary_key=True),
+    Column("data", LargeBinary, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+_COLUMNS = tuple(steps.columns.keys())
+_MOST_MARKS = 500
+
+
+def add_run(tx: Transaction, run: PipelineRun, workplace: str) -> None:
+    """Write a new run."""
+    row = {name: getattr(run, name) for name in run.__struct_fields__}
+    tx.execute(insert(runs).values(**row, workplace=workplace))
+
+
+def change_run(tx: Transaction, run_id: str, **changes: object) -> None:
+    """Change columns of a run."""
+    tx.execute(update(runs).where(runs.c.id == run_id).values(**changes))
+
+
+def get_run(tx: Transaction, run_id: str) -> tuple[PipelineRun, str] | None:
+    """Return a run as it is stored, and its work folder."""
+    row = tx.execute(select(runs).where(runs.c.id == run_id)).first()
+    return (_run(row), row.workplace) if row else None
+
+
+def find_runs(
+    tx: Transaction, *, pipeline: str | None, state: RunState | None, before: str | None, limit: int
+) -> list[tuple[PipelineRun, str]]:
+    """Return runs newest first, each with its work folder."""
+    query = select(runs).order_by(runs.c.id.desc()).limit(limit)
+    if pipeline is not None:
+        query = query.where(runs.c.pipeline == pipeline)
+    if state is not None:
+        query = query.where(runs.c.state == state)
+    if before is not None:
+        query = query.where(runs.c.id < before)
+    return [(_run(row), row.workplace) for row in tx.execute(query)]
+
+
+def save(tx: Transaction, changed: Sequence[StepRun], inline: Mapping[str, bytes], held: frozenset[str]) -> None:
+    """Write steps, over what was written of them before, and small values.
+
+    Args:
+        tx: a write transaction.
+        changed: the steps.
+        inline: digest to bytes of values that are kept in the database.
+        held: digests of all values that this run keeps in the database, so that readers know where to look.
+    """
+    if inline:
+        tx.exec_driver_sql(
+            "INSERT INTO pipeline_values (digest, data) VALUES (?, ?) ON CONFLICT (digest) DO NOTHING",
+            list(inline.items()),
+        )
+    if changed:
+        tx.exec_driver_sql(_upsert(), [_tuple(one, held) for one in changed])
+
+
+def interrupt_steps(tx: Transaction, run_id: str) -> None:
+    """Mark the steps of a run that were running as interrupted."""
+    tx.execute(update(steps).where(steps.c.run_id == run_id, steps.c.state == "running").values(state="interrupted"))
+
+
+def find_steps(
+    tx: Transaction, run_id: str, *, name: str | None, state: StepState | None, after: tuple[int, int], limit: int
+) -> list[StepRun]:
+    """Return the step records of a run in order, from behind a place on."""
+    position, part = after
+    query = (
+        select(steps)
+        .where(
+            steps.c.run_id == run_id,
+            (steps.c.position > position) | ((steps.c.position == position) & (steps.c.part > part)),
+        )
+        .order_by(steps.c.position, steps.c.part)
+        .limit(limit)
+    )
+    if name is not None:
+        query = query.where(steps.c.name == name)
+    if state is not None:
+        query = query.where(steps.c.state == state)
+    return [_step(row) for row in tx.execute(query)]
+
+
+def summary(tx: Transaction, run_id: str) -> list[tuple[int, str, int, float]]:
+    """Return position, state, number of records and their seconds, one row per position and state."""
+    query = (
+        select(steps.c.position, steps.c.state, func.count(), func.sum(steps.c.seconds))
+        .where(steps.c.run_id == run_id)
+        .group_by(steps.c.position, steps.c.state)
+        .order_by(steps.c.position)
+    )
+    return [(int(p), str(s), int(n), float(t or 0.0)) for p, s, n, t in tx.execute(query)]
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """Steps that were made before, by key, and which of their outputs are kept in the database."""
+
+    steps: dict[str, StepRun]
+    inline: set[str]
+
+
+def made_before(tx: Transaction, keys: Sequence[str]) -> Made:
+    """Return for each key the newest step that was done under it, in any run."""
+    made = Made({}, set())
+    for start in range(0, len(keys), _MOST_MARKS):
+        some = keys[start : start + _MOST_MARKS]
+        marks = ",".join("?" * len(some))
+        sql = f"SELECT {_NAMES} FROM pipeline_steps WHERE state = 'done' AND key IN ({marks}) ORDER BY run_id"  # noqa: S608
+        _take(made, tx.exec_driver_sql(sql, tuple(some)))
+    return made
+
+
+def made_in(tx: Transaction, run_id: str) -> Made:
+    """Return the steps of a run that were done or taken from the cache."""
+    made = Made({}, set())
+    sql = f"SELECT {_NAMES} FROM pipeline_steps WHERE run_id = ? AND state IN ('done', 'cached')"  # noqa: S608
+    _take(made, tx.exec_driver_sql(sql, (run_id,)))
+    return made
+
+
+def _take(made: Made, rows: Iterable[Row[Any]]) -> None:
+    for row in rows:
+        outputs = msgspec.json.decode(row.outputs)
+        made.steps[row.key] = _made(row, msgspec.json.decode(row.inputs), outputs)
+        made.inline.update(digest for digest, _, inline in outputs.values() if inline)
+
+
+def last_finished(tx: Transaction, pipeline: str) -> str | None:
+    """Return the id of the newest finished run of a pipeline."""
+    query = select(runs.c.id).where(runs.c.pipeline == pipeline, runs.c.state == "finished")
+    return tx.execute(query.order_by(runs.c.id.desc()).limit(1)).scalar()
+
+
+def inline_value(tx: Transaction, digest: str) -> bytes | None:
+    """Return the bytes of a value that is kept in the database."""
+    return tx.execute(select(values.c.data).where(values.c.digest == digest)).scalar()
+
+
+def kept_of(tx: Transaction, digests: Sequence[str]) -> set[str]:
+    """Return which of some values are kept in the database."""
+    found: set[str] = set()
+    for start in range(0, len(digests), _MOST_MARKS):
+        some = digests[start : start + _MOST_MARKS]
+        found.update(tx.execute(select(values.c.digest).where(values.c.digest.in_(some))).scalars())
+    return found
+
+
+def kept_values(tx: Transaction) -> Iterator[tuple[str, bytes]]:
+    """Yield digest and bytes of every value that is kept in the database."""
+    for row in tx.execute(select(values)):
+        yield row.digest, row.data
+
+
+def named_blobs(tx: Transaction) -> Iterator[str]:
+    """Yield every digest that a plan, an output or a log names and that is not kept in the database."""
+    query = (
+        "SELECT plan FROM pipeline_runs WHERE plan NOT IN (SELECT digest FROM pipeline_values) "
+        "UNION SELECT log FROM pipeline_steps "
+        "WHERE log IS NOT NULL AND log NOT IN (SELECT digest FROM pipeline_values) "
+        "UNION SELECT json_extract(o.value, '$[0]') FROM pipeline_steps, json_each(pipeline_steps.outputs) AS o "
+        "WHERE json_extract(o.value, '$[2]') = 0"
+    )
+    for row in tx.exec_driver_sql(query):
+        yield str(row[0])
+
+
+_NAMES = ", ".join(_COLUMNS)
+
+
+@lru_cache(maxsize=1)
+def _upsert() -> str:
+    statement = sqlite.insert(steps)
+    changing = {name: statement.excluded[name] for name in _COLUMNS if name not in ("run_id", "position", "part")}
+    compiled = statement.on_conflict_do_update(index_elements=list(steps.primary_key.columns), set_=changing).compile(
+        dialect=sqlite.dialect(paramstyle="qmark"), column_keys=list(_COLUMNS)
+    )
+    return str(compiled)
+
+
+def _tuple(one: StepRun, held: frozenset[str]) -> tuple[object, ...]:
+    outputs = {name: (digest, one.formats[name], int(digest in held)) for name, digest in one.outputs.items()}
+    return (
+        one.run_id,
+        one.position,
+        one.part,
+        one.name,
+        one.state,
+        one.key,
+        one.code,
+        one.params,
+        one.environment,
+        msgspec.json.encode(one.inputs).decode(),
+        msgspec.json.encode(outputs).decode(),
+        one.log,
+        one.error,
+        one.seconds,
+        one.attempts,
+        one.source,
+        one.started_at,
+        one.finished_at,
+    )
+
+
+def _step(row: Row[Any]) -> StepRun:
+    return _made(row, row.inputs, row.outputs)
+
+
+def _made(row: Row[Any], inputs: dict[str, str], outputs: dict[str, list[Any]]) -> StepRun:
+    return StepRun(
+        run_id=row.run_id,
+        position=row.position,
+        part=row.part,
+        name=row.name,
+        state=row.state,
+        key=row.key,
+        code=row.code,
+        params=row.params,
+        environment=row.environment,
+        inputs=inputs,
+        outputs={name: found[0] for name, found in outputs.items()},
+        formats={name: found[1] for name, found in outputs.items()},
+        log=row.log,
+        error=row.error,
+        seconds=row.seconds,
+        attempts=row.attempts,
+        source=row.source,
+        started_at=row.started_at,
+        finished_at=row.finished_at,
+    )
+
+
+def _run(row: Row[Any]) -> PipelineRun:
+    return PipelineRun(**{name: getattr(row, name) for name in PipelineRun.__struct_fields__})
+
+
+def stored(one: StepRun) -> dict[str, Stored]:
+    """Return a step's outputs by name."""
+    return {name: Stored(digest, one.formats[name]) for name, digest in one.outputs.items()}
