@@ -14,7 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from keepwell.charter.contract import Column, Contract, RowCount, read_contract
+from keepwell.charter.model import Data, Join
 from keepwell.core.errors import InvalidInput
+from keepwell.datasets.conditioning import condition
 from keepwell.datasets.contracts import failed_rows, judge
 from keepwell.datasets.model import Form, Stats
 from keepwell.datasets.parts import stats_of
@@ -275,3 +277,30 @@ def test_no_number_breaks_the_comparison_with_history(before: list[float], now: 
     verdict = judge(Contract(like_history={"temp": 4}, outliers={"temp": 4}), week(0, now * 5), past, form=FORM)
     json.dumps([[f.value, f.limit] for f in verdict.findings], allow_nan=False)
     msgspec.json.decode(msgspec.json.encode(past), type=list[Stats])
+
+
+def test_walmarts_weeks_are_like_themselves(shared_data: Path) -> None:
+    """With nothing declared no real week is held: not the first promotions, nor Thanksgiving in them, nor Christmas."""
+    folder = shared_data / "walmart_store_sales"
+    spec = Data(
+        dataset="w",
+        time="Date",
+        target="Weekly_Sales",
+        keys=("Store", "Dept"),
+        joins=(Join(source="features.csv", on={"Store": "Store", "Date": "Date"}),),
+        fill={f"MarkDown{i}": 0 for i in range(1, 6)},
+    )
+    whole = condition(pl.read_parquet(folder / "train.parquet").filter(pl.col("Store") <= 15), spec, folder)
+    form, history = Form(time="Date", keys=("Store", "Dept")), list[Stats]()
+    for (when,), one in sorted(whole.partition_by("Date", as_dict=True).items()):
+        verdict = judge(Contract(), one, history, form=form)
+        assert verdict.kept, (when, verdict.findings)
+        if when == date(2012, 10, 26):
+            cents = judge(Contract(), one.with_columns(pl.col("Fuel_Price") * 100), history, form=form)
+            assert [finding.check for finding in cents.findings] == ["unit.Fuel_Price"]
+            thousands = judge(Contract(), one.with_columns(pl.col("Weekly_Sales") / 1000), history, form=form)
+            assert thousands.kept  # sales go below 0, so a fall is not told from a unit: declare like_history
+            declared = Contract(like_history={"Weekly_Sales": 8})
+            thousands = judge(declared, one.with_columns(pl.col("Weekly_Sales") / 1000), history, form=form)
+            assert [finding.check for finding in thousands.findings] == ["like_history.Weekly_Sales"]
+        history.append(stats_of(one, form))

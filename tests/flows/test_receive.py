@@ -465,3 +465,12 @@ def shared_bikes() -> pl.DataFrame:
     if not path.is_file():
         pytest.skip(f"the real bike data is not at {path}")
     return pl.read_parquet(path).drop("instant", "holiday", "weekday", "workingday")
+
+
+def test_a_column_that_was_always_missing_can_become_numbers(kit: Kit, tmp_path: Path) -> None:
+    charter = applied(kit, tmp_path)
+    for number, temp in enumerate((None, None, 0.5, 7)):
+        write(tmp_path, f"{number}.csv", *week(number, temp=temp))  # type: ignore[arg-type]
+        assert len(receive(kit, charter, ME).accepted) == 1
+    assert newest(kit).schema["temp"] == "number"
+    assert [row[3] for row in rows(kit)][:4] == [None, None, 0.5, 7.0]

@@ -76,8 +76,11 @@ def same_unit(values: pl.Series, blocks: Sequence[Block]) -> Unlike | str | None
     mean of any block. A demand that halves or doubles, or a season never seen, does neither.
     """
     finite = _finite(values)
-    if len(blocks) < _UNIT_BLOCKS or sum(block.n for block in blocks) < _UNIT_ROWS or len(finite) < _FEW_ROWS:
-        return f"fewer than {_UNIT_BLOCKS} earlier blocks of {_UNIT_ROWS} values, or fewer than {_FEW_ROWS} values now"
+    told = len({block.mean for block in blocks})  # a hundred blocks of 0, before the first promotion, tell little
+    if told < _UNIT_BLOCKS or sum(block.n for block in blocks) < _UNIT_ROWS:
+        return f"{told} differing blocks earlier, {_UNIT_BLOCKS} with {_UNIT_ROWS} values are needed"
+    if len(finite) < _FEW_ROWS:
+        return f"{len(finite)} values, {_FEW_ROWS} are needed"
     low, high = _range(blocks)
     if low == high:
         return "all earlier values are equal"

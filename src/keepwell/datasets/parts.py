@@ -50,6 +50,12 @@ def schema_of(frame: pl.DataFrame) -> dict[str, str]:
     return {name: KINDS.get(kind.base_type(), str(kind)) for name, kind in frame.schema.items()}
 
 
+def told_schema(frame: pl.DataFrame) -> dict[str, str]:
+    """Return column to type word for the columns that hold a value: the type of the others says nothing."""
+    blank = _empty(frame)
+    return {name: kind for name, kind in schema_of(frame).items() if name not in blank}
+
+
 @dataclass(frozen=True, slots=True)
 class Merged:
     """The table that parts make.
