@@ -83,7 +83,7 @@ def _installed() -> Iterator[dict[str, object]]:
         size = _size(venv)
         command = [python, "-m", "pip", "install", "-q", "--only-binary", ":all:", "-c", ROOT / "constraints.txt", ROOT]
         subprocess.run([str(part) for part in command], check=True)
-        listed = subprocess.run([str(python), "-m", "pip", "list", "-q", "--format", "freeze"],
+        listed = subprocess.run([str(python), "-m", "pip", "list", "--format", "freeze"],
                                 check=True, capture_output=True, text=True).stdout.splitlines()  # fmt: skip
         packages = [line for line in listed if not line.lower().startswith(("pip=", "setuptools=", "wheel="))]
         yield _row("install: packages of the base", "keepwell alone", 1, len(packages), "", 40)

@@ -24,6 +24,11 @@ from keepwell.governance.charters import apply_charter
 from keepwell.loop import service as loop
 from keepwell.loop.decide import decide
 from keepwell.loop.model import unknown_state
+from keepwell.monitoring import service as monitoring
+from keepwell.monitoring.model import METRICS, Signal, Window
+from keepwell.pipelines.model import Pipeline, Step
+from keepwell.pipelines.runners import InProcess
+from keepwell.pipelines.service import run_pipeline
 from keepwell.server.app import all_routes, make_app
 from keepwell.server.openapi import openapi
 from keepwell.server.routing import File, Html, SeeOther
@@ -60,6 +65,15 @@ def write_weeks(folder: Path, name: str, start: int, weeks: int, factor: int = 1
     (folder / name).write_text("outlet,week,units\n" + "\n".join(rows) + "\n")
 
 
+def say() -> str:
+    return "hello"
+
+
+def shout(word: str) -> str:
+    print("shouting", CANARY[:0])
+    return word.upper()
+
+
 def trained(segment: str, wmape: float) -> Any:
     measured = [
         SimpleNamespace(slice="all", subject=subject, metric="wmape", value=value, n=60)
@@ -82,6 +96,25 @@ def still(serve_kit: Callable[..., Any], tmp_path_factory: pytest.TempPathFactor
     clock = SimulatedClock(datetime(2026, 1, 5, 6, tzinfo=UTC))
     kit = open_house(read_settings(str(folder / "home"), {}), clock=clock, ids=SeededIds(clock, 1))
     return furnish(serve_kit(kit), folder)
+
+
+def watch(kit: Kit, version: str) -> None:
+    """Record one signal of each state and three weeks of performance."""
+    start, week = datetime(2025, 6, 2, tzinfo=UTC), timedelta(days=7)
+    said: Any = (("outlet=A", "ok", 3.0), ("outlet=B", "bad", 90.0), ("outlet=C", "unknown", None))
+    metrics = dict.fromkeys(METRICS) | {"wmape": 0.1}
+    signals = [
+        Signal(segment, "staleness", state, value, 60.0, 1, start, start + week, "It is.", "retrain.stale_after")
+        for segment, state, value in said
+    ]
+    windows = [
+        Window("outlet=A", version, start + n * week, start + (n + 1) * week, 3, True, 60.0, metrics, {}, metrics)
+        for n in range(3)
+    ]
+    with db.write(kit.db) as tx:
+        call = kit.call("loop:weekly demand")
+        monitoring.record_signals(tx, call, "weekly demand", signals)
+        monitoring.record_performance(tx, call, "weekly demand", windows)
 
 
 def furnish(served: Any, tmp_path: Path) -> Any:
@@ -119,6 +152,11 @@ def furnish(served: Any, tmp_path: Path) -> Any:
                     at=kit.clock.now(), input=second.id, output=second.id, part=arrival.part or "", rows=6,
                     answered={"champion": 6}, first="2025-06-08", last="2025-06-15"),
         )  # fmt: skip
+    watch(kit, good[0])
+    pipeline = Pipeline(
+        "tiny", (Step("say", say, outputs=("word",)), Step("shout", shout, inputs={"word": "say.word"}))
+    )
+    ran = run_pipeline(kit.db, kit.blobs, kit.call(BOB), pipeline, runner=InProcess(), home=kit.home)
     state = unknown_state("weekly demand", applied.digest, sorted(certified.versions))
     with db.write(kit.db) as tx:
         decided = decide(applied.charter, state, kit.clock.now())
@@ -128,7 +166,7 @@ def furnish(served: Any, tmp_path: Path) -> Any:
         "model": "weekly demand", "dataset": "shipments", "run": run.id, "artifact": "report.html",
         "arrival": arrival.id, "incident": arrival.incident, "batch": certified.batch, "seq": "1",
         "scoring": scoring.id, "version": good[0], "dataset-version": second.id,
-        "tick": tick.id,
+        "tick": tick.id, "pipeline-run": ran.id, "step": "shout",
     }  # fmt: skip
     served.versions = certified.versions
     return served
@@ -138,6 +176,8 @@ def address(path: str, ids: dict[str, str]) -> str:
     """Return a route's path with real ids in it."""
     if path.startswith("/api/dataset-versions/"):
         path = path.replace("{version}", ids["dataset-version"])
+    if path.startswith("/api/pipeline-runs/"):
+        path = path.replace("{run}", ids["pipeline-run"])
     for name, value in ids.items():
         path = path.replace("{" + name + "}", value.replace(" ", "%20"))
     return path
@@ -217,6 +257,10 @@ def test_listings_are_paged_to_their_end(still: Any) -> None:
         (f"/api/models/{model}/members?worst=wmape", 3),
         ("/api/datasets/shipments/versions", 2),
         ("/api/datasets/shipments/arrivals", 3),
+        (f"/api/models/{model}/signals", 3),
+        (f"/api/models/{model}/signal-history", 3),
+        (f"/api/models/{model}/performance", 3),
+        (address("/api/pipeline-runs/{run}/steps", still.ids), 2),
         ("/api/tokens", None),
         ("/api/ledger", None),
     ):
