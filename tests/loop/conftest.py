@@ -36,6 +36,7 @@ class Fleets:
             unknown_state("demand", "sha256:charter", segments),
             champion=Known.YES,
             champion_id=[f"ver_{s}_1" for s in segments],
+            champion_since=np.full(n, np.datetime64("2025-11-03T00:00:00", "us")),
             can_answer=Known.YES,
             failed_over=Known.NO,
             guard=Health.OK,

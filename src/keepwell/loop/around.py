@@ -115,11 +115,11 @@ def conditions(state: State) -> list[Condition]:
     return [Condition(scope=EVERYTHING, reason=what, clause="data.source", facts=facts, arrivals=names)]
 
 
-def scorings(charter: Charter, state: State, now: datetime, *, coming: bool) -> list[Score]:
+def scorings(charter: Charter, state: State, now: datetime, *, promoted: frozenset[str], coming: bool) -> list[Score]:
     """Return the scoring that is due.
 
     A fleet in which nothing can answer yet is not scored while its first versions are `coming`; otherwise a segment
-    without a version that can answer falls back as the charter says.
+    without a version that can answer falls back as the charter says. What is `promoted` this tick can.
     """
     slot = last_moment(charter.consumed.schedule, now) if charter.consumed.how == "batch" else None
     due = state.scored == Known.NO or (
@@ -127,7 +127,8 @@ def scorings(charter: Charter, state: State, now: datetime, *, coming: bool) -> 
     )
     if slot is None or not due or state.scoring != Known.NO or not state.segments:
         return []
-    fit = (state.champion == Known.YES) & (state.can_answer != Known.NO)
+    new = np.asarray([s in promoted for s in state.segments], np.bool_)
+    fit = ((state.champion == Known.YES) & (state.can_answer != Known.NO)) | new
     if coming and not fit.any():
         return []
     missing = tuple(state.segments[i] for i in np.flatnonzero(~fit).tolist())

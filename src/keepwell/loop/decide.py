@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
+import msgspec
 import numpy as np
 
 from keepwell.charter.model import Charter
 from keepwell.charter.risk import all_approvals
-from keepwell.loop import around, outcomes
+from keepwell.loop import around, holding, outcomes, words
 from keepwell.loop.decisions import (
     Advance,
     Alert,
@@ -46,8 +47,8 @@ def decide(charter: Charter, state: State, now: datetime) -> tuple[Decision, ...
     opening = around.openings(charter, state)
     closing = around.closings(charter, state)
     view = view_of(charter, state, now, around.blocks(charter, state, opening, closing))
-    chosen = _choose(view, outcomes.rules(view))
-    made = [outcomes.told(rule.word(view, rows), state.alerted) for rule, rows in chosen]
+    every = np.ones(len(state.segments), np.bool_)
+    made = [d for rule, rows in outcomes.choose(outcomes.rules(view), every) for d in _word(view, rule, rows)]
     made.sort(key=lambda d: URGENCY.index(type(d)))
     releases = [d for d in made if isinstance(d, RollBack | Promote)]
     coming = bool(view.running.any()) or any(isinstance(d, Train) for d in made)
@@ -60,31 +61,27 @@ def decide(charter: Charter, state: State, now: datetime) -> tuple[Decision, ...
         *around.conditions(state),
         *_advances(view, made),
         *(d for d in releases if isinstance(d, Promote)),
-        *around.scorings(charter, state, now, coming=coming),
+        *around.scorings(charter, state, now, promoted=_promoted(releases), coming=coming),
         *(d for d in made if not isinstance(d, RollBack | Promote)),
     )
 
 
-def _choose(view: View, rules: Sequence[Rule]) -> list[tuple[Rule, Rows]]:
-    """Return each rule with the rows of each group of segments that it is the first to hold for."""
-    n = len(view.state.segments)
-    first = np.full(n, -1, np.int64)
-    free = np.ones(n, np.bool_)
-    for i, rule in enumerate(rules):
-        mine = free & rule.holds
-        if mine.any():
-            first[mine] = i
-            free &= ~mine
-    chosen: list[tuple[Rule, Rows]] = []
-    for i in np.unique(first).tolist():
-        rows = np.flatnonzero(first == i)
-        key = rules[i].key
-        if key is None:
-            chosen.append((rules[i], rows))
-            continue
-        _, group = np.unique(key[rows], return_inverse=True)
-        chosen.extend((rules[i], rows[group == g]) for g in range(int(group.max()) + 1))
-    return chosen
+def _word(view: View, rule: Rule, rows: Rows) -> list[Outcome]:
+    """Word a rule for a group of segments. Alerts are sent once while their cause stands; later the segments hold."""
+    said = rule.word(view, rows)
+    if not isinstance(said, Alert):
+        return [said]
+    going = view.out[rows]
+    if said.cause not in view.state.alerted:
+        gone = view.state.challenger_id[rows[going]].tolist()
+        return [msgspec.structs.replace(said, discards=tuple(str(v) for v in gone if v is not None))]
+    among = np.zeros(len(view.state.segments), np.bool_)
+    among[rows[going]] = True
+    discarded = [
+        words.still(rule.word(view, r), said.cause) for rule, r in outcomes.choose(outcomes.discards(view), among)
+    ]
+    rest = rows[~going]
+    return [*discarded, *([holding.standing(rule.word(view, rest))] if rest.size else [])]
 
 
 def _advances(view: View, made: Sequence[Outcome]) -> list[Advance]:
@@ -119,4 +116,9 @@ def _staying(view: View, made: Sequence[Outcome]) -> Mask:
     for decision in made:
         if isinstance(decision, RollBack | Promote | Discard | Train):
             leaving.update(decision.scope.of(names))
-    return np.asarray([name not in leaving for name in names], np.bool_)
+    return ~view.out & np.asarray([name not in leaving for name in names], np.bool_)
+
+
+def _promoted(releases: Sequence[RollBack | Promote]) -> frozenset[str]:
+    """Return the segments whose challenger answers from this tick on, or whose former version does again."""
+    return frozenset(segment for decision in releases for segment in decision.scope.segments)

@@ -223,9 +223,11 @@ class Discard(Made, frozen=True, kw_only=True, tag="discard"):
 
     Attributes:
         versions: one a segment of the scope, in its order.
+        cause: the cause of an alert that still stands for these segments; None when there is none.
     """
 
     versions: tuple[str, ...]
+    cause: str | None = None
 
 
 class Train(Made, frozen=True, kw_only=True, tag="train"):
@@ -250,12 +252,14 @@ class Alert(Made, frozen=True, kw_only=True, tag="alert"):
         severity: `bad` needs someone now, `watch` soon.
         owner: whom it is for, from the charter.
         until: what would end it.
+        discards: challengers of the scope that go meanwhile, as they failed or were held long enough.
     """
 
     cause: str
     severity: Severity
     owner: str
     until: str
+    discards: tuple[str, ...] = ()
 
 
 class Hold(Made, frozen=True, kw_only=True, tag="hold"):
@@ -305,7 +309,7 @@ def outcomes(decisions: Iterable[Decision]) -> list[Outcome]:
 
 def causes(decisions: Iterable[Decision]) -> frozenset[str]:
     """Return the causes that someone was told of and that still stand after these decisions."""
-    return frozenset(d.cause for d in decisions if isinstance(d, Alert | Hold) and d.cause is not None)
+    return frozenset(d.cause for d in decisions if isinstance(d, Alert | Hold | Discard) and d.cause is not None)
 
 
 def encode(decisions: Sequence[Decision]) -> bytes:

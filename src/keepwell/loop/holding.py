@@ -56,6 +56,13 @@ def training_approval_open(v: View, rows: Rows) -> Hold:
     return _hold(v, rows, reason, "retrain.approval", "An approval of the training.", triggering(v, fired))
 
 
+def settling(v: View, rows: Rows) -> Hold:
+    """What answers changed lately."""
+    reason = f"What answers changed less than {v.charter.monitor.window} ago, and nothing is known of it yet."
+    until = f"The end of its first window, on {day_of(v.settled_at[rows].max())}."
+    return _hold(v, rows, reason, "monitor.window", until, each("version", v.state.champion_id, rows))
+
+
 def in_training(v: View, rows: Rows) -> Hold:
     """A training is under way."""
     facts = each("run", v.state.training_id, rows)

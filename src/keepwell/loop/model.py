@@ -126,6 +126,7 @@ class State:
         charter: digest of the charter that is applied.
         segments: the fleet's members, each once.
         champion: whether a version answers in production, and which: `champion_id`.
+        champion_since: when it was promoted, or rolled back to.
         can_answer: whether that version's bytes load and answer; `failed_over`: whether a fallback answers for it.
         guard: harm done by the champion since it was promoted.
         previous_id: what answered before the champion; `previous`: whether there was one.
@@ -158,6 +159,7 @@ class State:
 
     champion: Codes
     champion_id: Texts
+    champion_since: Moments
     can_answer: Codes
     failed_over: Codes
     guard: Codes
@@ -229,7 +231,7 @@ TEXTS = (
     "trained_code",
 )
 COUNTS = {"held_windows": -1, "reached": -2}
-MOMENTS = ("trained_at",)
+MOMENTS = ("champion_since", "trained_at")
 COLUMNS = (*CODES, *TEXTS, *COUNTS, *MOMENTS)
 """The fields of a state that have one place a segment."""
 

@@ -6,14 +6,14 @@ function that words that decision.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from keepwell.loop import holding, words
-from keepwell.loop.decisions import Alert, Outcome
+from keepwell.loop.decisions import Outcome
 from keepwell.loop.model import Approval, Compared, Gates, Health, Known, Training
 from keepwell.loop.view import PRESSING, Ints, Mask, Rows, View
 
@@ -36,14 +36,35 @@ class Rule:
 
 
 def rules(v: View) -> list[Rule]:
-    """Return the rules in order: harm first, then what is better, then learning, then cleaning up, then telling."""
-    return [*_releases(v), *_trainings(v), *_discards(v), *_alerts(v), *_holds(v), Rule(_all(v), holding.well)]
+    """Return the rules in order: harm first, then what is better, then learning, then telling, then cleaning up."""
+    return [*_releases(v), *_trainings(v), *_alerts(v), *discards(v), *_holds(v), Rule(_all(v), holding.well)]
+
+
+def choose(rules: Sequence[Rule], among: Mask) -> list[tuple[Rule, Rows]]:
+    """Return each rule with the rows of each group of segments, among some, that it is the first to hold for."""
+    first = np.full(len(among), -1, np.int64)
+    free = among.copy()
+    for i, rule in enumerate(rules):
+        mine = free & rule.holds
+        first[mine] = i
+        free &= ~mine
+    chosen: list[tuple[Rule, Rows]] = []
+    for i in np.unique(first[first >= 0]).tolist():
+        rows = np.flatnonzero(first == i)
+        key = rules[i].key
+        if key is None:
+            chosen.append((rules[i], rows))
+            continue
+        _, group = np.unique(key[rows], return_inverse=True)
+        chosen.extend((rules[i], rows[group == g]) for g in range(int(group.max()) + 1))
+    return chosen
 
 
 def _releases(v: View) -> list[Rule]:
     s = v.state
     harm = v.has_champion & (s.guard == Health.BAD)
     rules = [Rule(harm & (s.previous == Known.YES), words.roll_back)]
+    rules.append(Rule(v.changed & ~v.fired("cannot_answer"), holding.settling, _days(v.settled_at, v.changed)))
     first = v.no_champion.astype(np.int64)
     if not v.roles:
         return [*rules, Rule(v.ready, words.promote, first)]
@@ -71,7 +92,8 @@ def _trainings(v: View) -> list[Rule]:
     ]
 
 
-def _discards(v: View) -> list[Rule]:
+def discards(v: View) -> list[Rule]:
+    """Return the rules by which challengers go."""
     s = v.state
     failed = v.out & (s.gates == Gates.FAILED)
     worse = v.out & (s.gates == Gates.PASSED) & (s.compared == Compared.WORSE)
@@ -100,7 +122,7 @@ def _alerts(v: View) -> list[Rule]:
         if name not in on
     ]
     return [
-        Rule(v.has_champion & (s.guard == Health.BAD), words.harm),
+        Rule(v.has_champion & (s.guard == Health.BAD) & ~v.running, words.harm),
         Rule(stuck & (v.block >= 0), words.blocked, _pair(v.block, v.bits)),
         Rule(failed & v.candidate, words.training_failed, _codes(s.training_id, failed)),
         Rule(stuck & v.nothing_new, words.nothing_new, v.bits),
@@ -117,7 +139,7 @@ def _holds(v: View) -> list[Rule]:
         Rule(v.running, holding.in_training),
         Rule(~v.has_champion & ~v.no_champion, holding.champion_unknown),
         Rule(v.candidate & (s.training == Training.UNKNOWN), holding.training_unknown),
-        Rule(v.candidate & v.cooling, holding.cooling, _pair(_days(v), v.bits)),
+        Rule(v.candidate & v.cooling, holding.cooling, _pair(_days(v.cool_until, v.cooling), v.bits)),
         Rule(v.candidate & (v.block >= 0), holding.blocked_quietly, _pair(v.block, v.bits)),
         Rule(v.candidate & unknown_incidents, holding.incidents_unknown),
         Rule(v.candidate & v.nothing_new, holding.nothing_new_quietly, v.bits),
@@ -128,13 +150,6 @@ def _holds(v: View) -> list[Rule]:
     ]
 
 
-def told(outcome: Outcome, alerted: frozenset[str]) -> Outcome:
-    """Return an alert whose cause was told already as a hold that keeps the cause standing."""
-    if isinstance(outcome, Alert) and outcome.cause in alerted:
-        return holding.standing(outcome)
-    return outcome
-
-
 def _untold(v: View) -> Ints:
     """Group held challengers by what is not known of them."""
     s = v.state
@@ -142,9 +157,8 @@ def _untold(v: View) -> Ints:
     return np.where(s.gates == Gates.UNKNOWN, 0, np.where(s.gates == Gates.UNDECIDED, 1, judged)).astype(np.int64)
 
 
-def _days(v: View) -> Ints:
-    until = v.cool_until.astype("datetime64[D]").astype(np.int64)
-    return np.where(v.cooling, until, 0)
+def _days(until: npt.NDArray[np.datetime64], where: Mask) -> Ints:
+    return np.where(where, until.astype("datetime64[D]").astype(np.int64), 0)
 
 
 def _pair(a: npt.NDArray[np.integer], b: npt.NDArray[np.integer]) -> Ints:

@@ -59,6 +59,7 @@ class View:
         out: a challenger that is to go; `held` one that is held.
         bits: the triggers that fired, one bit each in the order of `TRIGGERS`.
         candidate: a trigger fired, and neither a ready nor a held challenger nor an unknown champion comes before.
+        changed: what answers changed less than a window ago, until `settled_at`.
         cooling: trained so recently that the cool-down is not over, at `cool_until`.
         nothing_new: data and code are those of the last training.
         clear: nothing stands against training.
@@ -79,6 +80,8 @@ class View:
     bits: Ints
     candidate: Mask
     running: Mask
+    changed: Mask
+    settled_at: npt.NDArray[np.datetime64]
     cooling: Mask
     cool_until: npt.NDArray[np.datetime64]
     nothing_new: Mask
@@ -115,6 +118,7 @@ def view_of(charter: Charter, state: State, now: datetime, blocks: Sequence[Bloc
     block = _blocked(s, blocks)
     moment = np.datetime64(as_utc(now).replace(tzinfo=None), "us")
     cool_until = s.trained_at + np.timedelta64(parse_span(charter.retrain.cool_down))
+    settled_at = s.champion_since + np.timedelta64(parse_span(charter.monitor.window))
     person = _bit(bits, "person")
     cooling = ~np.isnat(s.trained_at) & (cool_until > moment) & ~person
     nothing_new = _same(s.trained_data, s.data_latest) & _same(s.trained_code, s.code_latest)
@@ -138,6 +142,8 @@ def view_of(charter: Charter, state: State, now: datetime, blocks: Sequence[Bloc
         bits=bits,
         candidate=candidate,
         running=running,
+        changed=has_champion & ~np.isnat(settled_at) & (settled_at > moment),
+        settled_at=settled_at,
         cooling=cooling,
         cool_until=cool_until,
         nothing_new=nothing_new,

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from keepwell.loop.decisions import (
     Alert,
     AskApproval,
     Discard,
     Fact,
+    Outcome,
     Promote,
     RollBack,
     Severity,
@@ -126,6 +129,11 @@ def discard_held(v: View, rows: Rows) -> Discard:
     count = v.charter.release.hold_windows
     reason = f"{pending(v, rows)}; it was held for {windows_of(v, count)}, as long as the charter says."
     return _discard(v, rows, reason, "release.hold_windows")
+
+
+def still(discard: Outcome, cause: str) -> Outcome:
+    """Return a discard that keeps the cause of an alert standing."""
+    return msgspec.structs.replace(discard, cause=cause) if isinstance(discard, Discard) else discard
 
 
 def harm(v: View, rows: Rows) -> Alert:

@@ -19,7 +19,7 @@ Moments: TypeAlias = npt.NDArray[np.datetime64]
 """UTC, microseconds."""
 
 Severity = Literal["watch", "bad"]
-SignalKind = Literal["performance", "staleness", "drift", "bias", "guard", "quality", "freshness"]
+SignalKind = Literal["performance", "staleness", "drift", "guard", "quality", "freshness"]
 SignalState = Literal["ok", "bad", "unknown"]
 
 STATES: tuple[SignalState, ...] = ("unknown", "ok", "bad")

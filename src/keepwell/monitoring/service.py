@@ -15,7 +15,7 @@ from keepwell.core.digests import digest_parts
 from keepwell.core.errors import Conflict, NotFound
 from keepwell.core.events import Event
 from keepwell.db import Transaction
-from keepwell.monitoring import performance_store, rules, signal_store, store
+from keepwell.monitoring import accepting, performance_store, signal_store, store
 from keepwell.monitoring.model import (
     Incident,
     Kept,
@@ -63,7 +63,7 @@ def open_incident(
         opened_at=call.now,
         opened_by=call.actor,
     )
-    rules.check_incident(new)
+    accepting.check_incident(new)
     request = {"kind": kind, "model": model, "subject": subject, "cause": new.cause}
     return ledger.once(tx, call, request, lambda: _open(tx, call, new), Incident)
 
@@ -85,7 +85,7 @@ def close_incident(
         Conflict: it is closed already.
         InvalidInput: there is no reason or no evidence.
     """
-    rules.check_closing(reason, evidence)
+    accepting.check_closing(reason, evidence)
     request = {"close": incident_id, "evidence": dict(evidence)}
     return ledger.once(tx, call, request, lambda: _close(tx, call, incident_id, reason.strip(), evidence), Incident)
 
@@ -155,7 +155,7 @@ def record_signals(tx: Transaction, call: Call, model: str, signals: Sequence[Si
     Raises:
         InvalidInput: a signal holds NaN, is ok without a value, has no sentence or clause, or is given twice.
     """
-    rules.check_signals(signals)
+    accepting.check_signals(signals)
     request = {"model": model, "signals": _digest(call, map(_signal_text, signals))}
     found = ledger.once(tx, call, request, lambda: _record_signals(tx, call, model, signals), list[str])
     return found[0] if found else None
@@ -200,9 +200,9 @@ def record_performance(tx: Transaction, call: Call, model: str, windows: Sequenc
     """Record windows of performance. One computed anew with another result is a revision: the old one is kept.
 
     Raises:
-        InvalidInput: a window cannot be, see `rules.check_windows`.
+        InvalidInput: a window cannot be, see `accepting.check_windows`.
     """
-    rules.check_windows(windows)
+    accepting.check_windows(windows)
     request = {"model": model, "windows": _digest(call, map(_window_text, windows))}
     return ledger.once(tx, call, request, lambda: _record_performance(tx, call, model, windows), Kept)
 
