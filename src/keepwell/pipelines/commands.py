@@ -33,7 +33,7 @@ def search_path() -> str:
 
 def base_variables() -> dict[str, str]:
     """Return the environment every command gets; HOME and TMPDIR are added, both inside its folder."""
-    return {"PATH": search_path(), "LANG": "C.UTF-8", "LC_ALL": "C.UTF-8", "TZ": "UTC"}
+    return {"PATH": search_path(), "LANG": "C.UTF-8", "LC_ALL": "C.UTF-8", "TZ": "UTC", "PYTHONUNBUFFERED": "1"}
 
 
 def run(task: Task) -> tuple[dict[str, Payload], bytes, str | None]:

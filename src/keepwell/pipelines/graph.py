@@ -174,6 +174,11 @@ class _Wiring:
         if isinstance(one.does, Reference):
             return ()
         if isinstance(one.does, Command):
+            for name in (*one.inputs, *one.constants):
+                if not _VARIABLE.fullmatch(name):
+                    raise InvalidInput(
+                        f"Its input {shown(name)} must be a word of letters, digits and '_'.", where=one.name
+                    )
             texts = (*one.does.argv, *one.does.outputs.values())
             return [(name, True) for text in texts for room, name in PLACEHOLDER.findall(text) if room != "outputs"]
         try:
@@ -299,8 +304,12 @@ def check_command(command: Command, where: str) -> None:
             raise InvalidInput(f"It has no output {shown(name)}. {nearest(name, command.outputs)}", where=where)
     for path in (*command.outputs.values(), *command.files):
         inside(path, where)
+    for name in (*command.variables, *command.passes):
+        if not _VARIABLE.fullmatch(name):
+            raise InvalidInput(f"{shown(name)} cannot be the name of an environment variable.", where=where)
 
 
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,99}")
 _READS_CODE = frozenset(
     {"-c", "-e", "-E", "-p", "-r", "/c", "/C", "--eval", "--exec", "--print", "-Command", "-command"}
 )

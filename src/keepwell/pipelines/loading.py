@@ -106,8 +106,10 @@ def _importable(home: str, file: str | None) -> bool:
 def _resolved_step(one: Step, folder: Path | None) -> Step:
     if not isinstance(one.does, Reference):
         return one
+    home = one.does.folder or folder
     try:
-        return replace(one, does=load_function(one.does.target, one.does.folder or folder))
+        uses = tuple(load_function(text, home) if isinstance(text, str) else text for text in one.uses)
+        return replace(one, does=load_function(one.does.target, home), uses=uses)
     except (InvalidInput, NotFound) as error:
         raise type(error)(error.message, where=one.name) from error
 

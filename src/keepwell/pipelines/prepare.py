@@ -98,9 +98,8 @@ class Preparation:
 
     def _program(self, step: Step, does: Command) -> Program:
         folder = self._folder or Path.cwd()
-        patterns = [*does.files, *(text for text in step.uses if isinstance(text, str))]
         files: dict[str, str] = {}
-        for pattern in patterns:
+        for pattern in does.files:
             found = sorted(p for p in folder.glob(inside(pattern, step.name)) if p.is_file())
             if not found:
                 raise NotFound(f"There is no file {pattern!r} in the pipeline's folder.")

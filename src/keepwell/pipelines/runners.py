@@ -222,10 +222,10 @@ class _Worker:
 
     def end(self) -> None:
         """End the process and what it started; keep what it printed last."""
+        with contextlib.suppress(OSError):
+            if self._process.stdin is not None:
+                self._process.stdin.close()
         if self._process.poll() is None:
-            with contextlib.suppress(OSError):
-                if self._process.stdin is not None:
-                    self._process.stdin.close()
             self._process.terminate()
             try:
                 self._process.wait(GRACE)

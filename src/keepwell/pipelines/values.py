@@ -273,7 +273,7 @@ def _to_extension(value: Any) -> Any:
         return value.item()
     if isinstance(value, Path):
         return str(value)
-    raise NotImplementedError(f"a {_name(type(value))} is not data")
+    raise TypeError(f"a {_name(type(value))} is not data")
 
 
 def _from_extension(code: int, data: memoryview) -> Any:

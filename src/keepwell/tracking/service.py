@@ -21,7 +21,7 @@ from keepwell.tracking.model import Code, Input, Run, Status
 
 __all__ = ["code_version", "environment_of", "finish_run", "machine_of", "readers", "run", "runs", "start_run"]
 
-MOST = 1_000
+MOST = 10_000
 """How many runs one listing returns at most."""
 
 
@@ -160,10 +160,10 @@ def runs(
     """Return runs, newest first; `before` is the last id of the page before.
 
     Raises:
-        InvalidInput: the limit is not from 1 to 1000, or `before` is not the id of a run.
+        InvalidInput: the limit is not from 1 to 10,000, or `before` is not the id of a run.
     """
     if not 1 <= limit <= MOST:
-        raise InvalidInput(f"A listing has 1 to {MOST} runs.", where="limit")
+        raise InvalidInput(f"A listing has 1 to {MOST:,} runs.", where="limit")
     if before is not None:
         check_id(before, "run")
     return store.find(tx, model=model, kind=kind, status=status, parent=parent, before=before, limit=limit)
