@@ -6,19 +6,24 @@ import json
 import threading
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 import anyio
 import pytest
 
 from keepwell import db, ledger
+from keepwell.bootstrap import open_house
+from keepwell.core.clock import SimulatedClock
 from keepwell.core.errors import Conflict, InvalidInput
 from keepwell.core.events import Event
+from keepwell.core.ids import SeededIds
 from keepwell.governance import identity
 from keepwell.governance.identity_rules import OPEN
 from keepwell.server.app import Opening, all_routes, assemble, make_app, make_edge
 from keepwell.server.limits import Limits
 from keepwell.server.routing import Ask, Body, File, Html, Paging, Route, SeeOther, check_routes
+from keepwell.settings import read_settings
 
 Served = Any
 """What `conftest.py` gives."""
@@ -85,6 +90,15 @@ PROBES = (
 @pytest.fixture
 def probed(serve: Callable[..., Served]) -> Served:
     return serve(pages=PROBES, limits=Limits(threads=2, work_seconds=0.3))
+
+
+@pytest.fixture(scope="module")
+def steady(serve_kit: Callable[..., Served], tmp_path_factory: pytest.TempPathFactory) -> Served:
+    """One house for all tests that change nothing in it but its list of denials."""
+    clock = SimulatedClock(datetime(2026, 1, 5, 6, tzinfo=UTC))
+    home = tmp_path_factory.mktemp("steady") / "home"
+    kit = open_house(read_settings(str(home), {}), clock=clock, ids=SeededIds(clock, 1))
+    return serve_kit(kit, pages=PROBES, limits=Limits(threads=2, denials_at_once=10_000))
 
 
 def error(response: Any) -> dict[str, Any]:
@@ -155,13 +169,13 @@ def test_a_websocket_is_closed(served: Served) -> None:
     ["", "Bearer", "Bearer ", "Bearer x' OR 1=1 --", "Bearer x'; WAITFOR DELAY '0:0:5' --", "Basic YTpi", "bearer null",
      "Bearer kwt_" + "A" * 43, "Bearer kws_" + "A" * 43, "Bearer eyJhbGciOiJub25lIn0.e30.", "Bearer " + "A" * 9_000],
 )  # fmt: skip
-def test_bad_credentials_are_one_sentence_and_no_row(served: Served, header: str) -> None:
+def test_bad_credentials_are_one_sentence_and_no_row(steady: Served, header: str) -> None:
     """I01, F21."""
-    before = len(served.entries())
-    answer = served.get("/api/openapi.json", headers={"authorization": header})
+    before = len(steady.entries())
+    answer = steady.get("/api/openapi.json", headers={"authorization": header})
     assert answer.status_code == 401
     assert error(answer)["code"] == "unauthenticated"
-    assert len(served.entries()) == before
+    assert len(steady.entries()) == before
 
 
 def test_a_token_in_the_query_is_no_token(served: Served) -> None:
@@ -266,15 +280,16 @@ def test_routes_that_cannot_be_loaded_answer_nothing(served: Served) -> None:
     ["/api/test/..%2f..%2fetc", "/api/test/%252e%252e%252fx", "/api/test/a;b=c", "/api/test/x%00", "/api//test/list",
      "/api/test/..%c0%af", "/api/test/%2e%2e%5c", "/api/test/list/", "/api/test/mod%2565l"],
 )  # fmt: skip
-def test_an_address_with_two_readings_is_refused(probed: Served, path: str) -> None:
+def test_an_address_with_two_readings_is_refused(steady: Served, path: str) -> None:
     """A01, A03, A05, A15, D01, F15: the same address without the trick works."""
-    assert probed.get("/api/test/plain").json() == {"name": "plain"}
-    before = len(probed.entries())
-    answer = probed.get(path)
+    assert steady.get("/api/test/plain").json() == {"name": "plain"}
+    before = len(steady.entries())
+    answer = steady.get(path)
     assert answer.status_code == 400 and error(answer)["code"] == "bad_path"
-    assert len(probed.entries()) == before
-    assert probed.post(path).status_code == 400
-    assert [e.body["reason"] for e in probed.entries("access.denied")] == ["bad_path"]
+    assert len(steady.entries()) == before
+    assert steady.post(path).status_code == 400
+    (row,) = steady.entries()[:-before]
+    assert row.kind == "access.denied" and row.body["reason"] == "bad_path"
 
 
 def test_one_name_has_one_spelling(probed: Served) -> None:
@@ -308,8 +323,8 @@ def test_a_method_is_not_overridden(probed: Served) -> None:
 @pytest.mark.parametrize(
     "host", ["evil.example", "localhost.evil", "127.0.0.1.evil:8400", "", "169.254.169.254", "a@localhost"]
 )
-def test_a_foreign_host_is_refused(served: Served, host: str) -> None:
-    answer = served.get("/health", headers={"host": host}, signed_in=False)
+def test_a_foreign_host_is_refused(steady: Served, host: str) -> None:
+    answer = steady.get("/health", headers={"host": host}, signed_in=False)
     assert answer.status_code == 400 and error(answer)["code"] == "bad_host"
 
 
@@ -322,18 +337,17 @@ def test_forwarded_headers_change_nothing(served: Served) -> None:
 @pytest.mark.parametrize(
     "origin", ["http://evil", "null", "http://localhost.evil", "http://127.0.0.1.evil", "http://127.0.0.1:1"]
 )
-def test_another_sites_form_changes_nothing(probed: Served, origin: str) -> None:
+def test_another_sites_form_changes_nothing(steady: Served, origin: str) -> None:
     """G01, G03."""
-    session = cookie(probed)
+    session, before = cookie(steady), len(steady.entries("test.noted"))
     for options in ({"data": {"text": "x"}}, {"content": b"{}", "headers": {"content-type": "text/plain"}}):
         headers = {"cookie": session, "origin": origin, **options.pop("headers", {})}  # type: ignore[dict-item]
-        answer = probed.post("/test/notes", signed_in=False, headers=headers, **options)
+        answer = steady.post("/test/notes", signed_in=False, headers=headers, **options)
         assert answer.status_code == 403 and error(answer)["code"] == "bad_origin"
-    assert {e.body["reason"] for e in probed.entries("access.denied")} == {"bad_origin"}
-    assert not probed.entries("test.noted")
+    assert [e.body["reason"] for e in steady.entries()[:2]] == ["bad_origin"] * 2
     headers = {"cookie": session, "origin": "http://127.0.0.1:8400"}
-    assert probed.post("/test/notes", signed_in=False, headers=headers, data={"text": "x"}).status_code == 303
-    assert len(probed.entries("test.noted")) == 1
+    assert steady.post("/test/notes", signed_in=False, headers=headers, data={"text": "x"}).status_code == 303
+    assert len(steady.entries("test.noted")) == before + 1
 
 
 def test_a_cookie_without_an_origin_changes_nothing(probed: Served) -> None:
@@ -351,13 +365,14 @@ def test_a_cookie_without_an_origin_changes_nothing(probed: Served) -> None:
     ["text/plain", "<b>x</b>", "multipart/form-data; boundary=" + "-" * 7_000, "", "application/x-www-form-urlencoded",
      "application/json; charset=utf-7"],
 )  # fmt: skip
-def test_another_media_type_is_refused(probed: Served, media: str) -> None:
+def test_another_media_type_is_refused(steady: Served, media: str) -> None:
     """G05, J05."""
-    answer = probed.post("/api/test/notes", content=b'{"text": "x"}', headers={"content-type": media})
+    before = len(steady.entries())
+    answer = steady.post("/api/test/notes", content=b'{"text": "x"}', headers={"content-type": media})
     assert answer.status_code == 415
     assert answer.headers["content-type"] == "application/json"
     assert "<b>" not in answer.text
-    assert not probed.entries("test.noted")
+    assert len(steady.entries()) == before
 
 
 @pytest.mark.parametrize(
@@ -366,14 +381,14 @@ def test_another_media_type_is_refused(probed: Served, media: str) -> None:
      b'{"text": "\\ud800"}', b'{"text": "x", "count": 9007199254740993}', b'{"text": "x", "extra": 1}',
      b'{"text": "\\u001b[2J\\n2026 INFO admin approved"}', b"[" * 1_500],
 )  # fmt: skip
-def test_a_bad_body_is_refused_whole(probed: Served, raw: bytes) -> None:
+def test_a_bad_body_is_refused_whole(steady: Served, raw: bytes) -> None:
     """I07, I09, J01."""
-    before = len(probed.entries())
-    answer = probed.post("/api/test/notes", content=raw, headers={"content-type": "application/json"})
+    before = len(steady.entries())
+    answer = steady.post("/api/test/notes", content=raw, headers={"content-type": "application/json"})
     assert answer.status_code in (400, 413)
     error(answer)
-    assert len(probed.entries()) == before
-    assert probed.post("/api/test/notes", json={"text": "x"}).status_code == 200
+    assert len(steady.entries()) == before
+    assert steady.post("/api/test/notes", json={"text": "x"}).status_code == 200
 
 
 def test_a_large_body_is_refused_by_what_it_says_and_by_what_it_sends(probed: Served) -> None:
@@ -540,9 +555,10 @@ def test_a_failed_call_is_not_kept(probed: Served) -> None:
 
 
 @pytest.mark.parametrize("key", ["", "a" * 201, "a\tb", "caf\xe9"])
-def test_a_bad_key_is_refused(probed: Served, key: str) -> None:
-    answer = probed.post("/api/test/notes", json={"text": "x"}, headers={"idempotency-key": key.encode("latin-1")})
-    assert answer.status_code == 400 and not probed.entries("test.noted")
+def test_a_bad_key_is_refused(steady: Served, key: str) -> None:
+    before = len(steady.entries())
+    answer = steady.post("/api/test/notes", json={"text": "x"}, headers={"idempotency-key": key.encode("latin-1")})
+    assert answer.status_code == 400 and len(steady.entries()) == before
 
 
 def test_a_secret_is_told_once_and_kept_nowhere(probed: Served) -> None:
