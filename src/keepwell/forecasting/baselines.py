@@ -27,7 +27,7 @@ def historical_average(source: Source, samples: Samples) -> Floats:
         mean = np.where(known, found, 0.0).sum(axis=0) / known.sum(axis=0)
     level = source.own.level[samples.series, samples.origin]
     mean = np.where(np.isfinite(mean), mean, level)
-    return np.where(np.isfinite(mean), mean, source.own.scale[samples.series, samples.origin])
+    return np.where(np.isfinite(mean), mean, source.scale[samples.series, samples.origin])
 
 
 def last_value(source: Source, samples: Samples) -> Floats:

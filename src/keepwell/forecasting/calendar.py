@@ -10,6 +10,7 @@ from datetime import timedelta
 
 import numpy as np
 
+from keepwell.core.errors import InvalidInput
 from keepwell.forecasting.holidays import holiday_dates
 from keepwell.forecasting.panel import Axis, Floats
 from keepwell.forecasting.task import Cadence
@@ -22,15 +23,20 @@ def calendar_columns(axis: Axis, cadence: Cadence, holidays: Sequence[str]) -> d
 
     The time of year is not among them: with a year or two of history it is a trend in disguise. What a year before
     looked like is a column of its own.
+
+    Raises:
+        InvalidInput: a holiday is not known, or time is a whole number and holidays are declared.
     """
     dates = axis.dates()
     if dates is None:
+        if holidays:
+            raise InvalidInput("Holidays need dates, and the time is a whole number.", where="forecast.holidays")
         return {}
-    month_day = np.array([d.day for d in dates], dtype=np.float64)
+    month_day = np.array([d.day for d in dates])
     columns: dict[str, Floats] = {
         "month_day": month_day / 31,
-        "month_start": (month_day <= 7) * 1.0,
-        "month_end": (month_day >= 24) * 1.0,
+        "month_start": (month_day <= 7).astype(np.float64),
+        "month_end": (month_day >= 24).astype(np.float64),
     }
     if cadence.every <= _DAY:
         weekday = np.array([d.weekday() for d in dates])

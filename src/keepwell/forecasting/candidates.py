@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from keepwell.core.errors import InvalidInput
-from keepwell.forecasting import linear, neural, trees
+from keepwell.forecasting import linear, neural, own, trees
 from keepwell.forecasting.features import Examples
 from keepwell.forecasting.panel import Floats
 from keepwell.forecasting.task import Task
@@ -44,6 +45,8 @@ def learner_of(name: str, task: Task) -> Learner:
     Raises:
         InvalidInput: there is none.
     """
+    if name in task.forecast.own:
+        return Learner(partial(own.fit, name, task), partial(own.predict, name, task))
     if name in LEARNERS:
         return LEARNERS[name]
     there = ", ".join((*LEARNERS, *task.forecast.own))

@@ -26,8 +26,9 @@ def evidence_of(source: Source, grid: Grid, held: Sequence[Held | None], origin:
     samples = Samples(*(np.concatenate([getattr(h.samples, f) for h in some]) for f in ("series", "origin", "target")))
     code = np.repeat(np.arange(len(some)), [len(h.actual) for h in some])
     subjects = {"self": np.concatenate([h.served for h in some]), "baseline": baseline_of(source, samples)}
-    for name in some[0].forecasts:
-        subjects[name] = np.concatenate([h.forecasts[name] for h in some])
+    for name in dict.fromkeys(name for h in some for name in h.forecasts):
+        absent = [np.full(len(h.actual), np.nan) for h in some]
+        subjects[name] = np.concatenate([h.forecasts.get(name, a) for h, a in zip(some, absent, strict=True)])
     slices = grid.slices(samples.series, samples.target, origin)
     actual = np.concatenate([h.actual for h in some])
     found = iter(measure_rows(task, code, len(some), slices, actual, subjects))

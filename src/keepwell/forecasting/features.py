@@ -84,6 +84,26 @@ class Source:
         return History(self.panel.target, cadence_of(self.task).level)
 
     @cached_property
+    def scale(self) -> Floats:
+        """What forecasts are multiplied by: a series' own size, before its first target that of its likes.
+
+        Its likes are the series with the same value of the last key that has any, such as the same product elsewhere.
+        """
+        own, unseen = self.own, self.own.seen == 0
+        if not unseen.any() or len(self.task.data.keys) < 2:
+            return own.scale
+        scale, settled = own.scale.copy(), ~unseen
+        for name in reversed(self.task.data.keys):
+            codes, _ = self.panel.fixed_labels[name]
+            total = _totals(np.where(unseen, np.nan, own.scale), codes)
+            count = _totals(np.where(unseen, np.nan, 1.0), codes)
+            like = (total / count)[codes]
+            use = ~settled & np.isfinite(like)
+            scale[use] = like[use]
+            settled |= use
+        return scale
+
+    @cached_property
     def groups(self) -> dict[str, tuple[Ints, History]]:
         """The past of the totals over all series that share a key's value, and over all: series to group, and past."""
         panel, rows = self.panel, cadence_of(self.task).level
@@ -106,7 +126,7 @@ class Source:
 def examples_of(source: Source, samples: Samples) -> Examples:
     """Return the columns of samples."""
     columns: dict[str, Floats] = {}
-    scale = source.own.scale[samples.series, samples.origin]
+    scale = source.scale[samples.series, samples.origin]
     columns |= _past(source, samples, scale)
     columns |= _seasons("own", source, source.own, samples.series, samples)
     for name, (codes, history) in source.groups.items():

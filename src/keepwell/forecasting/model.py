@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import polars as pl
+
 
 @dataclass(frozen=True, slots=True)
 class Measured:
@@ -38,6 +40,8 @@ class Fitted:
         weights: candidate to its share in the ensemble.
         evidence: what was measured on the held-back rows, before fitting on everything.
         facts: how it was fitted and certified, as JSON.
+        held: the held-back rows: keys, time, its `step`, `lead` (steps), `actual`, `forecast` (what would have been served) and
+            `rival` (null where there is none, or where it had seen the row); None where nothing was held back.
     """
 
     segment: str
@@ -48,6 +52,7 @@ class Fitted:
     weights: dict[str, float]
     evidence: list[Measured]
     facts: dict[str, Any]
+    held: pl.DataFrame | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -60,7 +60,7 @@ def _forward(net: Mapping[str, Any], x: Small, cats: Ints) -> Small:
 
 def _fit_one(torch: Any, part: Examples, like: Mapping[str, Any] | None, seed: int) -> dict[str, Any]:
     if like is None:
-        scaling = scaling_of(part, mark_levels=False)
+        scaling = scaling_of(part)
         kinds = {n: list(v) for i, (n, v) in enumerate(part.kinds.items()) if len(np.unique(part.cats[:, i])) > 1}
     else:
         scaling, kinds = Scaling.from_state(like["scaling"]), dict(like["kinds"])

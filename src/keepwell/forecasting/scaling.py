@@ -34,11 +34,19 @@ class Scaling:
 
     def apply(self, examples: Examples) -> Small:
         """Return the standardised columns, within five deviations, 0 where unknown."""
-        x = examples.x if len(self.columns) == examples.x.shape[1] else examples.x[:, self.columns]
-        x = (x - self.mean) / self.deviation
+        x = (examples.x[:, self.columns] - self.mean) / self.deviation
         np.clip(x, -_CLIP, _CLIP, out=x)
         np.nan_to_num(x, copy=False)
-        return np.concatenate([x, self._marks(examples)], axis=1) if self.levels else x
+        return np.concatenate([x, self.marks(examples)], axis=1) if self.levels else x
+
+    def marks(self, examples: Examples) -> Small:
+        """Return the columns of 0 and 1."""
+        names = list(examples.kinds)
+        marks = np.zeros((len(examples), len(self.levels)), np.float32)
+        for i, (name, value) in enumerate(self.levels):
+            if value in examples.kinds[name]:
+                marks[:, i] = examples.cats[:, names.index(name)] == examples.kinds[name].index(value)
+        return marks
 
     def used(self, places: Ints) -> Scaling:
         """Return the scaling that makes only some of the columns."""
@@ -61,33 +69,38 @@ class Scaling:
         levels = tuple((name, value) for name, value in state["levels"])
         return Scaling(state["columns"], state["mean"], state["deviation"], levels)
 
-    def _marks(self, examples: Examples) -> Small:
-        names = list(examples.kinds)
-        marks = np.zeros((len(examples), len(self.levels)), np.float32)
-        for i, (name, value) in enumerate(self.levels):
-            if value in examples.kinds[name]:
-                marks[:, i] = examples.cats[:, names.index(name)] == examples.kinds[name].index(value)
-        return marks
+
+def scaled(x: Small) -> tuple[Small, Small, Small]:
+    """Return columns standardised over the rows of each problem, and their means and deviations.
+
+    Args:
+        x: (problems, rows, columns), NaN where unknown; it is changed.
+
+    Returns:
+        The same within five deviations, 0 where unknown; means and deviations (problems, columns), a deviation
+        infinite where a column does not vary.
+    """
+    known = np.isfinite(x)
+    count = np.maximum(known.sum(axis=1), 1)
+    np.copyto(x, 0.0, where=~known)
+    mean = x.sum(axis=1, dtype=np.float64) / count
+    x -= mean[:, None, :].astype(np.float32)
+    np.copyto(x, 0.0, where=~known)
+    deviation = np.sqrt(np.einsum("gij,gij->gj", x, x, dtype=np.float64) / count)
+    deviation = np.where(deviation > 1e-6 * np.maximum(np.abs(mean), 1.0), deviation, np.inf)
+    x /= deviation[:, None, :].astype(np.float32)
+    np.clip(x, -_CLIP, _CLIP, out=x)
+    return x, mean.astype(np.float32), deviation.astype(np.float32)
 
 
-def scaling_of(part: Examples, *, mark_levels: bool = True) -> Scaling:
+def scaling_of(part: Examples) -> Scaling:
     """Return the scaling of a segment's training rows; columns that are unknown or constant there are left out."""
-    known = np.isfinite(part.x)
-    count = np.maximum(known.sum(axis=0), 1)
-    filled = part.x if known.all() else np.where(known, part.x, np.float32(0))
-    mean = filled.sum(axis=0, dtype=np.float64) / count
-    square = np.einsum("ij,ij->j", filled, filled, dtype=np.float64) / count - mean * mean
-    deviation = np.sqrt(np.maximum(square, 0.0))
-    columns = np.flatnonzero(deviation > 1e-6 * np.maximum(np.abs(mean), 1.0))
-    return Scaling(
-        columns.astype(np.int64),
-        mean[columns].astype(np.float32),
-        deviation[columns].astype(np.float32),
-        _levels(part) if mark_levels else (),
-    )
+    _, mean, deviation = scaled(part.x[None].copy())
+    columns = np.flatnonzero(np.isfinite(deviation[0]))
+    return Scaling(columns, mean[0, columns], deviation[0, columns], ())
 
 
-def _levels(part: Examples) -> tuple[tuple[str, str], ...]:
+def marks_of(part: Examples) -> tuple[tuple[str, str], ...]:
     """Return the values of categories that have but a few within the segment."""
     found: list[tuple[str, str]] = []
     for i, (name, values) in enumerate(part.kinds.items()):

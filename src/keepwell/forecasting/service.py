@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -16,13 +17,14 @@ from keepwell.forecasting.evidence import evidence_of, measure_rows
 from keepwell.forecasting.features import Examples, Samples, Source, examples_of
 from keepwell.forecasting.model import Fitted, Measured
 from keepwell.forecasting.panel import Floats, Ints, Panel, panel_of
+from keepwell.forecasting.rivals import held_rows, with_rival
 from keepwell.forecasting.segments import Grid, grid_of, segments_of_rows
 from keepwell.forecasting.task import Task, cadence_of, lead_steps
 from keepwell.forecasting.training import Trained, facts_of, predict_all, train
 
 __all__ = ["backtest", "evaluate", "fit", "forecast", "measure", "segments_at"]
 
-_ROWS_AT_ONCE = 1_000_000
+_ROWS_AT_ONCE = 500_000
 
 
 def segments_at(frame: pl.DataFrame, task: Task, origin: object) -> pl.DataFrame:
@@ -31,7 +33,13 @@ def segments_at(frame: pl.DataFrame, task: Task, origin: object) -> pl.DataFrame
     return segments_of_rows(frame, grid_of(frame, panel, task), _step(panel, origin))
 
 
-def fit(frame: pl.DataFrame, task: Task, segments: Sequence[str] | None, origin: object) -> list[Fitted]:
+def fit(
+    frame: pl.DataFrame,
+    task: Task,
+    segments: Sequence[str] | None,
+    origin: object,
+    rivals: Mapping[str, bytes] | None = None,
+) -> list[Fitted]:
     """Fit segments on the rows up to an origin.
 
     Args:
@@ -39,6 +47,8 @@ def fit(frame: pl.DataFrame, task: Task, segments: Sequence[str] | None, origin:
         task: what is forecast.
         segments: which segments; None fits all that have a row.
         origin: the last time that may be used.
+        rivals: segment to the model that answers now; it forecasts the held-back rows that it has not seen as well,
+            and its metrics stand in the evidence under the subject `champion`.
 
     Raises:
         InvalidInput: the table or the task cannot be used.
@@ -47,18 +57,20 @@ def fit(frame: pl.DataFrame, task: Task, segments: Sequence[str] | None, origin:
     source, grid, origin_step = _open(_until(frame, task, origin), task, origin)
     leads = range(1, lead_steps(task) + 1)
     trained = train(source, grid, leads, segments, origin_step)
+    trained = [with_rival(source, t, (rivals or {}).get(t.segment), _answer) for t in trained]
     evidence = evidence_of(source, grid, [t.held for t in trained], origin_step)
-    axis = source.panel.axis
+    text = cache(source.panel.axis.text)
     return [
         Fitted(
             segment=t.segment,
-            artifact=pack(_artifact(t, task, axis.text(t.until))),
+            artifact=pack(_artifact(t, task, text(t.until))),
             rows=t.rows,
             series=t.series,
-            trained_until=axis.text(t.until),
+            trained_until=text(t.until),
             weights=t.weights,
             evidence=evidence[i],
-            facts=facts_of(task, t, axis.text),
+            facts=facts_of(task, t, text),
+            held=held_rows(source, t),
         )
         for i, t in enumerate(trained)
     ]

@@ -117,11 +117,17 @@ def _train_some(
     labels = grid.labels
     return [
         Trained(
-            labels[some[i]], part.names, final[i], weights[i], held.get(i), len(part),
-            len(np.unique(mine.series[bounds[i]:ends[i]])), int(part.when.max()),
+            labels[some[i]], part.names, final[i], weights[i], held.get(i),
+            *_counts(mine, slice(bounds[i], ends[i])), int(part.when.max()),
         )
         for i, part in enumerate(parts)
     ]  # fmt: skip
+
+
+def _counts(samples: Samples, some: slice) -> tuple[int, int]:
+    """Return how many rows with a target, and how many series, samples have; a row may be in several."""
+    series, target = samples.series[some], samples.target[some]
+    return len(np.unique(series * (int(target.max()) + 1) + target)), len(np.unique(series))
 
 
 def _fit(

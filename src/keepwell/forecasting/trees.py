@@ -50,23 +50,24 @@ def _fit_one(part: Examples, seed: int) -> dict[str, Any]:
         np.clip(part.ratio, -1.0, 8.0),
         weight=part.scale / part.scale.mean(),
         categorical_feature=list(range(part.x.shape[1], matrix.shape[1])),
-        params={"max_bin": 127, "verbosity": -1, "min_data_in_bin": 5},
+        params={"max_bin": 63, "verbosity": -1, "min_data_in_bin": 5},
         free_raw_data=True,
     )
     booster = lightgbm.train(_settings(len(part), seed), data, num_boost_round=_rounds(len(part)))
-    return {"text": zlib.compress(booster.model_to_string().encode()), "kinds": kinds, "constant": constant}
+    return {"text": zlib.compress(booster.model_to_string().encode(), 1), "kinds": kinds, "constant": constant}
 
 
 def _settings(rows: int, seed: int) -> dict[str, Any]:
+    large = rows > _SMALL
     return {
         "objective": "l1",
-        "learning_rate": 0.06 if rows > _SMALL else 0.08,
-        "num_leaves": 63 if rows > _SMALL else 15,
+        "learning_rate": 0.08,
+        "num_leaves": 31 if large else 12,
         "min_data_in_leaf": max(10, min(60, rows // 100)),
-        "feature_fraction": 0.6,
+        "feature_fraction": 0.4,
         "lambda_l2": 1.0,
         "cat_smooth": 20.0,
-        "max_bin": 127,
+        "max_bin": 63,
         "seed": seed,
         "deterministic": True,
         "force_row_wise": True,
@@ -76,7 +77,7 @@ def _settings(rows: int, seed: int) -> dict[str, Any]:
 
 
 def _rounds(rows: int) -> int:
-    return 300 if rows > _SMALL else 80
+    return 240 if rows > _SMALL else 60
 
 
 def _threads(rows: int) -> int:
