@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -11,48 +11,70 @@ import polars as pl
 
 from keepwell.core.errors import InvalidInput
 from keepwell.forecasting.artifact import unpack
-from keepwell.forecasting.features import Examples, Source, examples_of
+from keepwell.forecasting.features import Examples, Samples, Source, examples_of
 from keepwell.forecasting.panel import Floats
 from keepwell.forecasting.task import Task
-from keepwell.forecasting.training import Trained
+from keepwell.forecasting.training import Held, Trained
 
 RIVAL = "champion"
 Answer = Callable[[Task, Mapping[str, Any], Examples], Floats]
 
 
-def with_rival(source: Source, trained: Trained, rival: bytes | None, answer: Answer) -> Trained:
-    """Return a trained segment whose held-back rows were forecast by the champion as well.
+def with_rivals(
+    source: Source, trained: Sequence[Trained], rivals: Mapping[str, bytes], answer: Answer
+) -> list[Trained]:
+    """Return trained segments whose held-back rows were forecast by the champions as well.
 
-    Rows up to the champion's own last training row are left out: it had seen them. A champion that was trained on
+    Rows up to a champion's own last training row are left out: it had seen them. A champion that was trained on
     other columns than the charter makes now cannot answer, and is left out.
     """
-    held = trained.held
-    if held is None or rival is None:
-        return trained
-    model = unpack(rival)
-    unseen = held.samples.target > source.panel.axis.floor(model["until"])
-    values = np.full(len(held.actual), np.nan)
-    if unseen.any():
-        try:
-            values[unseen] = answer(source.task, model, examples_of(source, held.samples.take(unseen)))
-        except InvalidInput:
-            return trained
-    return replace(trained, held=replace(held, forecasts={**held.forecasts, RIVAL: values}))
+    found = list(trained)
+    asked = [i for i, t in enumerate(trained) if t.held is not None and t.segment in rivals]
+    if not asked:
+        return found
+    whole = examples_of(source, _samples([trained[i].held for i in asked]))
+    start = 0
+    for i in asked:
+        held, model = trained[i].held, unpack(rivals[trained[i].segment])
+        assert held is not None  # noqa: S101
+        examples = whole.take(slice(start, start + len(held.actual)))
+        start += len(held.actual)
+        unseen = np.flatnonzero(held.samples.target > source.panel.axis.floor(model["until"]))
+        values = np.full(len(held.actual), np.nan)
+        if len(unseen):
+            try:
+                values[unseen] = answer(source.task, model, examples.take(unseen))
+            except InvalidInput:
+                continue
+        found[i] = replace(trained[i], held=replace(held, forecasts={**held.forecasts, RIVAL: values}))
+    return found
 
 
-def held_rows(source: Source, trained: Trained) -> pl.DataFrame | None:
-    """Return the held-back rows of a segment as a table: keys, time, step, lead, actual, forecast, rival."""
-    held = trained.held
-    if held is None:
-        return None
-    panel, samples = source.panel, held.samples
+def held_rows(source: Source, trained: Sequence[Trained]) -> list[pl.DataFrame | None]:
+    """Return the held-back rows of each segment as a table: keys, time, step, lead, actual, forecast, rival."""
+    some = [t.held for t in trained if t.held is not None]
+    if not some:
+        return [None for _ in trained]
+    panel, samples = source.panel, _samples(some)
     frame = panel.keys[samples.series] if source.task.data.keys else pl.DataFrame()
-    rival = held.forecasts.get(RIVAL, np.full(len(held.actual), np.nan))
-    return frame.with_columns(
+    rivals = [held.forecasts.get(RIVAL, np.full(len(held.actual), np.nan)) for held in some]
+    frame = frame.with_columns(
         panel.axis.values(samples.target).alias(source.task.data.time),
         pl.Series("step", samples.target),
         pl.Series("lead", samples.target - samples.origin),
-        pl.Series("actual", held.actual).fill_nan(None),
-        pl.Series("forecast", held.served).fill_nan(None),
-        pl.Series("rival", rival).fill_nan(None),
+        pl.Series("actual", np.concatenate([held.actual for held in some])).fill_nan(None),
+        pl.Series("forecast", np.concatenate([held.served for held in some])).fill_nan(None),
+        pl.Series("rival", np.concatenate(rivals)).fill_nan(None),
     )
+    tables: list[pl.DataFrame | None] = []
+    start = 0
+    for t in trained:
+        rows = 0 if t.held is None else len(t.held.actual)
+        tables.append(None if t.held is None else frame[start : start + rows])
+        start += rows
+    return tables
+
+
+def _samples(held: Sequence[Held | None]) -> Samples:
+    samples = [h.samples for h in held if h is not None]
+    return Samples(*(np.concatenate([getattr(s, name) for s in samples]) for name in ("series", "origin", "target")))

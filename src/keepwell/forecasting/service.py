@@ -17,7 +17,7 @@ from keepwell.forecasting.evidence import evidence_of, measure_rows
 from keepwell.forecasting.features import Examples, Samples, Source, examples_of
 from keepwell.forecasting.model import Fitted, Measured
 from keepwell.forecasting.panel import Floats, Ints, Panel, panel_of
-from keepwell.forecasting.rivals import held_rows, with_rival
+from keepwell.forecasting.rivals import held_rows, with_rivals
 from keepwell.forecasting.segments import Grid, grid_of, segments_of_rows
 from keepwell.forecasting.task import Task, cadence_of, lead_steps
 from keepwell.forecasting.training import Trained, facts_of, predict_all, train
@@ -57,9 +57,9 @@ def fit(
     source, grid, origin_step = _open(_until(frame, task, origin), task, origin)
     leads = range(1, lead_steps(task) + 1)
     trained = train(source, grid, leads, segments, origin_step)
-    trained = [with_rival(source, t, (rivals or {}).get(t.segment), _answer) for t in trained]
+    trained = with_rivals(source, trained, rivals or {}, _answer)
     evidence = evidence_of(source, grid, [t.held for t in trained], origin_step)
-    text = cache(source.panel.axis.text)
+    held, text = held_rows(source, trained), cache(source.panel.axis.text)
     return [
         Fitted(
             segment=t.segment,
@@ -70,7 +70,7 @@ def fit(
             weights=t.weights,
             evidence=evidence[i],
             facts=facts_of(task, t, text),
-            held=held_rows(source, t),
+            held=held[i],
         )
         for i, t in enumerate(trained)
     ]
