@@ -61,27 +61,19 @@ def openings(charter: Charter, state: State) -> list[OpenIncident]:
     if state.incidents is None:
         return []
     standing = {i.cause for i in state.incidents}
-    dataset = charter.data.dataset
-    found: list[OpenIncident] = []
-    for name, why in sorted({(a.id, a.reason) for a in state.arrivals or () if a.contract == Gates.FAILED}):
-        title = f"An arrival of {dataset} {why or 'breaches its contract'}"
-        fact = Fact("arrival", name)
-        found.append(_opening("data", arrival_cause(name), title, "bad", "data.contract", dataset, (fact,)))
-    if state.freshness == Health.BAD and charter.monitor.fresh_within is not None:
-        title = f"No data has come for {dataset} within {charter.monitor.fresh_within}"
-        facts = _signals(state)
-        cause = freshness_cause(dataset)
-        found.append(_opening("freshness", cause, title, "watch", "monitor.fresh_within", dataset, facts))
-    return [o for o in found if o.cause not in standing]
+    return [o for o in _findings(charter, state) if o.cause not in standing]
 
 
 def closings(charter: Charter, state: State) -> list[CloseIncident]:
-    """Return the open incidents of which there is evidence that they are over."""
+    """Return the open incidents of which there is evidence that they are over, and none that they are not."""
     late = freshness_cause(charter.data.dataset)
+    still = {o.cause for o in _findings(charter, state)}
     evidence = {r.incident: r for r in sorted(state.recoveries, key=lambda r: (r.incident, r.reason)) if r.facts}
     found = []
     for incident in _unique(state):
         recovery = evidence.get(incident.id)
+        if incident.cause in still:
+            continue
         if recovery is not None:
             facts = tuple(Fact("evidence", f) for f in sorted(recovery.facts))
             found.append(_closing(incident, recovery.reason, facts))
@@ -155,17 +147,33 @@ def fail_overs(charter: Charter, state: State) -> list[FailOver]:
     rows = np.flatnonzero(broken).tolist()
     if not rows:
         return []
+    what = f"{len(rows)} versions" if len(rows) > 1 else f"The version of {state.segments[rows[0]]}"
     instead = " then ".join(charter.fallback) or "nothing"
     return [
         FailOver(
             scope=Scope(tuple(state.segments[i] for i in rows)),
-            reason=f"{len(rows)} versions cannot answer; {instead} answers instead.",
+            reason=f"{what} cannot answer; {instead} answers instead.",
             clause="fallback",
             facts=tuple(Fact("version", str(state.champion_id[i])) for i in rows),
             versions=tuple(str(state.champion_id[i]) for i in rows),
             fallback=tuple(charter.fallback),
         )
     ]
+
+
+def _findings(charter: Charter, state: State) -> list[OpenIncident]:
+    """Return what is wrong with the data now, each as the incident that it is, open already or not."""
+    dataset = charter.data.dataset
+    found: list[OpenIncident] = []
+    for name, why in sorted({(a.id, a.reason) for a in state.arrivals or () if a.contract == Gates.FAILED}):
+        title = f"An arrival of {dataset} {why or 'breaches its contract'}"
+        fact = Fact("arrival", name)
+        found.append(_opening("data", arrival_cause(name), title, "bad", "data.contract", dataset, (fact,)))
+    if state.freshness == Health.BAD and charter.monitor.fresh_within is not None:
+        title = f"No data has come for {dataset} within {charter.monitor.fresh_within}"
+        facts, cause = _signals(state), freshness_cause(dataset)
+        found.append(_opening("freshness", cause, title, "watch", "monitor.fresh_within", dataset, facts))
+    return found
 
 
 def _opening(

@@ -27,6 +27,7 @@ from keepwell.loop.decisions import (
 )
 from keepwell.loop.model import Gates, Known, State, ordered
 from keepwell.loop.outcomes import Rule
+from keepwell.loop.phrases import scope_of
 from keepwell.loop.view import Mask, Rows, View, view_of
 
 URGENCY = (RollBack, Promote, AskApproval, Discard, Train, Alert, Hold)
@@ -77,11 +78,13 @@ def _word(view: View, rule: Rule, rows: Rows) -> list[Outcome]:
         return [msgspec.structs.replace(said, discards=tuple(str(v) for v in gone if v is not None))]
     among = np.zeros(len(view.state.segments), np.bool_)
     among[rows[going]] = True
-    discarded = [
-        words.still(rule.word(view, r), said.cause) for rule, r in outcomes.choose(outcomes.discards(view), among)
-    ]
+    leaving = outcomes.choose(outcomes.discards(view), among)
+    made = [words.still(other.word(view, places), said.cause) for other, places in leaving]
     rest = rows[~going]
-    return [*discarded, *([holding.standing(rule.word(view, rest))] if rest.size else [])]
+    if rest.size:
+        alert: Alert = msgspec.structs.replace(said, scope=scope_of(view, rest))
+        made.append(holding.standing(alert))
+    return made
 
 
 def _advances(view: View, made: Sequence[Outcome]) -> list[Advance]:

@@ -126,6 +126,12 @@ def held(v: View, rows: Rows) -> Hold:
     return _hold(v, rows, f"{pending(v, rows)}; {so_far}.", "release.hold_windows", until, facts)
 
 
+def nothing_answers(v: View, rows: Rows) -> Hold:
+    """No version answers, and what waits to is not known."""
+    reason = "No version answers for it, and whether one wants to is not known."
+    return _hold(v, rows, reason, "release", "The registry's answer.")
+
+
 def too_few_outcomes(v: View, rows: Rows) -> Hold:
     """Performance is not known."""
     limit = v.charter.monitor

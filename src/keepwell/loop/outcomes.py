@@ -146,6 +146,7 @@ def _holds(v: View) -> list[Rule]:
         Rule(v.candidate & arriving, holding.data_arriving, v.bits),
         Rule(v.candidate, holding.training_approval_open, v.bits),
         Rule(v.held, holding.held, _pair(_untold(v), s.held_windows + 1)),
+        Rule(v.no_champion, holding.nothing_answers),
         Rule(silent, holding.too_few_outcomes, s.staleness.astype(np.int64)),
     ]
 
