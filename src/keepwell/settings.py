@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -47,3 +47,9 @@ def read_settings(home: str | None = None, environment: Mapping[str, str] | None
         failpoints=env.get("KEEPWELL_FAILPOINTS", ""),
         workers=int(workers),
     )
+
+
+def outside_variables(names: Iterable[str], environment: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Return the environment variables of those names that are set: what a pipeline's commands asked to be handed."""
+    env = os.environ if environment is None else environment  # noqa: TID251  (the one place)
+    return {name: env[name] for name in names if name in env}

@@ -52,7 +52,13 @@ class Chunks:
 
 @dataclass(frozen=True, slots=True)
 class Tools:
-    """What an execution works with."""
+    """What an execution works with.
+
+    Attributes:
+        prepared: the steps made ready, by position.
+        known: what this run has made in earlier attempts.
+        recent: what the pipeline's last finished run has made, read at once: most of it is wanted again.
+    """
 
     run_id: str
     database: Database
@@ -61,8 +67,10 @@ class Tools:
     recorder: Recorder
     workplace: Workplace
     preparation: Preparation
+    prepared: Sequence[Prepared]
     values: dict[str, Stored]
     known: store.Made
+    recent: store.Made
     cache: bool
     now: datetime
     progress: Callable[[Progress], None] | None
@@ -82,22 +90,14 @@ class Execution:
         self._queue: deque[Job] = deque()
         self._running: dict[int, Job] = {}
         self._chunks: dict[int, Chunks] = {}
-        self._prepared: dict[int, Prepared] = {}
+        self._prepared = tools.prepared
         self._made: dict[int, dict[str, Stored]] = {}
         self._gone: set[int] = set()
-        self._lines: dict[tuple[int, int], str] = {}
+        self._lines: dict[int, str] = {}
+        self._places: set[tuple[int, int]] = set()
+        self._as_before: set[int] = set()
         self._tasks = 0
         self._clock = time.perf_counter()
-
-    def prepare(self) -> None:
-        """Look at every step's code before anything runs, so that what cannot run is said at once.
-
-        Raises:
-            InvalidInput: a step's code cannot be told, or cannot run in another process.
-            NotFound: a file or program is not there.
-        """
-        for node in self._nodes:
-            self._prepared[node.position] = self._tools.preparation.of(node)
 
     def run(self) -> None:
         """Run until every step is done, cached, failed or skipped."""
@@ -125,9 +125,17 @@ class Execution:
         """Return the seconds since the start."""
         return time.perf_counter() - self._clock
 
+    def flush(self) -> None:
+        """Write what is recorded, now."""
+        self._tools.recorder.flush()
+
     def digest(self) -> str:
-        """Return a digest of all that was recorded: name, part, state of success, key and outputs of every step."""
-        return digest_parts(self._lines[place] for place in sorted(self._lines))
+        """Return a digest of what was made: name, key and outputs of every step, in order."""
+        return digest_parts(self._lines[position] for position in sorted(self._lines))
+
+    def is_of_this_graph(self, position: int, part: int) -> bool:
+        """Tell whether a step record belongs to this graph: an earlier attempt may have run another one."""
+        return (position, part) in self._places or position in self._as_before
 
     def _job(self, node: Node) -> Job | None:
         inputs: dict[str, Stored] = {}
@@ -171,7 +179,13 @@ class Execution:
         tools = self._tools
         found = {job.key: tools.known.steps[job.key] for job in jobs if job.key in tools.known.steps}
         if tools.cache:
-            wanted = [job.key for job in jobs if job.key not in found and job.node.step.cache]
+            wanted = []
+            for job in jobs:
+                if job.key not in found and job.node.step.cache:
+                    if job.key in tools.recent.steps:
+                        found[job.key] = tools.recent.steps[job.key]
+                    else:
+                        wanted.append(job.key)
             if wanted:
                 with read(tools.database) as tx:
                     made = store.made_before(tx, wanted)
@@ -252,9 +266,10 @@ class Execution:
         """Take over what another run, or an earlier attempt of this one, has made."""
         made = store.stored(before)
         if before.run_id == self._tools.run_id and before.part == job.part and before.position == job.node.position:
+            if job.part == WHOLE:
+                self._as_before.add(job.node.position)
             self._count(job, before.state)
             self._line(job, made)
-            self._tools.recorder.note(before)
         else:
             self._note(job, "cached", made=made, before=before)
         self._close(job, made)
@@ -344,7 +359,7 @@ class Execution:
                 error=error,
                 seconds=before.seconds if before else job.spent,
                 attempts=job.attempts,
-                source=before.run_id if before else None,
+                source=(before.source or before.run_id) if before else None,
                 started_at=job.started_at or ended or self.moment(),
                 finished_at=ended,
             )
@@ -362,8 +377,10 @@ class Execution:
             self._tools.progress(Progress(self._tools.run_id, dict(self.counts), known, names, self.seconds(), failed))
 
     def _line(self, job: Job, made: dict[str, Stored]) -> None:
-        outputs = " ".join(f"{name}={stored.digest}" for name, stored in sorted(made.items()))
-        self._lines[job.node.position, job.part] = f"{job.node.step.name} {job.part} {job.key} {outputs}"
+        self._places.add((job.node.position, job.part))
+        if job.part == WHOLE:
+            outputs = " ".join(f"{name}={stored.digest}" for name, stored in sorted(made.items()))
+            self._lines[job.node.position] = f"{job.node.step.name} {job.key} {outputs}"
 
     def moment(self) -> str:
         """Return the present moment by the call's clock."""

@@ -16,8 +16,8 @@ from keepwell.pipelines.model import Stored
 from keepwell.pipelines.record import Recorder
 from keepwell.pipelines.values import Payload, manifest, parts_of
 
-INLINE = 2048
-"""Values of at most this many bytes are kept in the database: no file a model."""
+INLINE = 32 << 10
+"""Values of at most this many bytes are kept in the database: no file a model, and no two waits for the disk each."""
 RECENT = 256 << 10
 """Values of at most this many bytes are also held in memory for a while; larger ones are read from their files."""
 MEMORY = 64 << 20

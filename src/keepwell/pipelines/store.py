@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -28,7 +28,7 @@ from sqlalchemy.dialects import sqlite
 
 from keepwell.db import Transaction, metadata
 from keepwell.db.schema import Json
-from keepwell.pipelines.model import PipelineRun, RunState, StepRun, StepState, Stored
+from keepwell.pipelines.model import WHOLE, PipelineRun, RunState, StepRun, StepState, Stored
 
 runs = Table(
     "pipeline_runs",
@@ -105,14 +105,14 @@ def get_run(tx: Transaction, run_id: str) -> tuple[PipelineRun, str] | None:
 
 
 def find_runs(
-    tx: Transaction, *, pipeline: str | None, state: RunState | None, before: str | None, limit: int
+    tx: Transaction, *, pipeline: str | None, states: Sequence[RunState], before: str | None, limit: int
 ) -> list[tuple[PipelineRun, str]]:
-    """Return runs newest first, each with its work folder."""
+    """Return runs newest first, in some states or in any, each with its work folder."""
     query = select(runs).order_by(runs.c.id.desc()).limit(limit)
     if pipeline is not None:
         query = query.where(runs.c.pipeline == pipeline)
-    if state is not None:
-        query = query.where(runs.c.state == state)
+    if states:
+        query = query.where(runs.c.state.in_(states))
     if before is not None:
         query = query.where(runs.c.id < before)
     return [(_run(row), row.workplace) for row in tx.execute(query)]
@@ -139,6 +139,14 @@ def save(tx: Transaction, changed: Sequence[StepRun], inline: Mapping[str, bytes
 def interrupt_steps(tx: Transaction, run_id: str) -> None:
     """Mark the steps of a run that were running as interrupted."""
     tx.execute(update(steps).where(steps.c.run_id == run_id, steps.c.state == "running").values(state="interrupted"))
+
+
+def drop_steps(tx: Transaction, run_id: str, belongs: Callable[[int, int], bool]) -> None:
+    """Remove the step records of a run that do not belong to it, by position and part."""
+    places = tx.execute(select(steps.c.position, steps.c.part).where(steps.c.run_id == run_id)).all()
+    gone = [(run_id, position, part) for position, part in places if not belongs(position, part)]
+    if gone:
+        tx.exec_driver_sql("DELETE FROM pipeline_steps WHERE run_id = ? AND position = ? AND part = ?", gone)
 
 
 def find_steps(
@@ -192,10 +200,11 @@ def made_before(tx: Transaction, keys: Sequence[str]) -> Made:
     return made
 
 
-def made_in(tx: Transaction, run_id: str) -> Made:
-    """Return the steps of a run that were done or taken from the cache."""
+def made_in(tx: Transaction, run_id: str, *, chunks: bool = True) -> Made:
+    """Return the steps of a run that were done or taken from the cache; on demand without chunks of mapped steps."""
     made = Made({}, set())
-    sql = f"SELECT {_NAMES} FROM pipeline_steps WHERE run_id = ? AND state IN ('done', 'cached')"  # noqa: S608
+    only = "" if chunks else f" AND part = {WHOLE}"
+    sql = f"SELECT {_NAMES} FROM pipeline_steps WHERE run_id = ? AND state IN ('done', 'cached'){only}"  # noqa: S608
     _take(made, tx.exec_driver_sql(sql, (run_id,)))
     return made
 
@@ -203,6 +212,8 @@ def made_in(tx: Transaction, run_id: str) -> Made:
 def _take(made: Made, rows: Iterable[Row[Any]]) -> None:
     for row in rows:
         outputs = msgspec.json.decode(row.outputs)
+        if row.state == "cached" and row.key in made.steps:
+            continue
         made.steps[row.key] = _made(row, msgspec.json.decode(row.inputs), outputs)
         made.inline.update(digest for digest, _, inline in outputs.values() if inline)
 
