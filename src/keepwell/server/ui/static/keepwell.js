@@ -1,0 +1,147 @@
+/* Keepwell's own script. Everything works without it; with it: copy buttons, local times on hover, charts, graphs. */
+(() => {
+  "use strict";
+  document.documentElement.classList.add("scripted");
+  const token = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+  const data = (id) => JSON.parse(document.getElementById(id).textContent);
+
+  document.addEventListener("click", (event) => {
+    const button = event.target.closest("button.copy");
+    if (!button || !navigator.clipboard) return;
+    navigator.clipboard.writeText(button.dataset.copy).then(() => {
+      button.textContent = "✓";
+      setTimeout(() => { button.textContent = "⧉"; }, 1200);
+    });
+  });
+
+  document.addEventListener("keydown", (event) => {
+    const typing = /^(INPUT|TEXTAREA|SELECT)$/.test(event.target.tagName);
+    if (event.key !== "/" || typing || event.ctrlKey || event.metaKey || event.altKey) return;
+    const box = document.querySelector(".search input");
+    if (box) { event.preventDefault(); box.focus(); }
+  });
+
+  for (const one of document.querySelectorAll("time[title]")) {
+    const local = new Date(one.dateTime);
+    if (!Number.isNaN(local.getTime())) {
+      one.title = local.toLocaleString(undefined, { dateStyle: "medium", timeStyle: "medium" }) + " here · " + one.title;
+    }
+  }
+
+  for (const form of document.querySelectorAll("form[data-auto]")) {
+    form.addEventListener("change", (event) => { if (event.target.tagName === "SELECT") form.submit(); });
+  }
+
+  const three = (value) => {
+    if (value === null || value === undefined) return "–";
+    const size = Math.abs(value);
+    if (size >= 100) return Math.round(value).toLocaleString("en");
+    return Number(value.toPrecision(3)).toString();
+  };
+
+  const MARKS = { trained: "T", promoted: "P", incident: "!" };
+
+  const markPlugin = (chart) => ({
+    hooks: {
+      draw: [(u) => {
+        const ctx = u.ctx, ratio = devicePixelRatio;
+        ctx.save();
+        ctx.font = `600 ${12 * ratio}px ${token("--font")}`;
+        ctx.textAlign = "center";
+        if (chart.limit !== null && chart.limit !== undefined) {
+          const y = u.valToPos(chart.limit, "y", true);
+          ctx.strokeStyle = token("--bad"); ctx.lineWidth = 1.2 * ratio; ctx.setLineDash([6 * ratio, 4 * ratio]);
+          ctx.beginPath(); ctx.moveTo(u.bbox.left, y); ctx.lineTo(u.bbox.left + u.bbox.width, y); ctx.stroke();
+          ctx.fillStyle = token("--bad"); ctx.textAlign = "right";
+          ctx.fillText(`${chart.limitName} ${three(chart.limit)} ${chart.unit}`.trim(), u.bbox.left + u.bbox.width - 4 * ratio, y - 5 * ratio);
+          ctx.textAlign = "center"; ctx.setLineDash([]);
+        }
+        for (const mark of chart.marks) {
+          const x = u.valToPos(mark.at, "x", true);
+          if (x < u.bbox.left - 1 || x > u.bbox.left + u.bbox.width + 1) continue;
+          const colour = mark.kind === "incident" ? token("--bad") : token("--text-3");
+          ctx.strokeStyle = colour; ctx.globalAlpha = 0.5; ctx.lineWidth = ratio; ctx.setLineDash([2 * ratio, 3 * ratio]);
+          ctx.beginPath(); ctx.moveTo(x, u.bbox.top); ctx.lineTo(x, u.bbox.top + u.bbox.height); ctx.stroke();
+          ctx.setLineDash([]); ctx.globalAlpha = 1; ctx.fillStyle = colour;
+          ctx.fillText(MARKS[mark.kind] || "•", x, u.bbox.top - 4 * ratio);
+        }
+        ctx.restore();
+      }],
+    },
+  });
+
+  const drawChart = (box) => {
+    const chart = data(box.dataset.chart);
+    const look = {
+      main: { stroke: token("--accent"), width: 2, points: { show: chart.times.length < 80, size: 5 } },
+      quiet: { stroke: token("--series-2"), width: 1.5, dash: [5, 4], points: { show: false } },
+      dashed: { stroke: token("--text"), width: 1.5, dash: [2, 3], points: { show: false } },
+      actual: { stroke: token("--text"), width: 1.5, points: { show: chart.times.length < 80, size: 4 } },
+    };
+    const axis = { stroke: token("--text-3"), grid: { stroke: token("--line"), width: 1 }, ticks: { stroke: token("--line"), width: 1 }, font: `13px ${token("--font")}` };
+    const reach = (u, low, high) => {
+      const top = Math.max(high ?? 0, chart.limit ?? -Infinity);
+      const from = chart.zero ? Math.min(0, low ?? 0) : low ?? 0;
+      const room = (top - from || 1) * 0.08;
+      return [from < 0 ? from - room : chart.zero ? from : from - room, top + room];
+    };
+    const make = () => new uPlot({
+      width: box.clientWidth, height: Number(box.dataset.height || 260), padding: [20, 12, 0, 0],
+      cursor: { points: { size: 7 }, y: false },
+      scales: { x: { time: true }, y: { range: reach } },
+      axes: [axis, { ...axis, size: 64, values: (u, ticks) => ticks.map((t) => `${three(t)}${chart.unit ? " " + chart.unit : ""}`) }],
+      series: [
+        { value: (u, t) => t === null ? "–" : new Date(t * 1000).toLocaleDateString("en-GB", { day: "numeric", month: "short", year: "numeric", timeZone: "UTC" }), label: "" },
+        ...chart.lines.map((line) => ({ label: line.name, spanGaps: false, ...look[line.style] || look.main, value: (u, v) => v === null ? "–" : `${three(v)} ${chart.unit}`.trim() })),
+      ],
+      tzDate: (t) => uPlot.tzDate(new Date(t * 1000), "Etc/UTC"),
+      plugins: [markPlugin(chart)],
+    }, [chart.times, ...chart.lines.map((line) => line.values)], box);
+    let plot = make();
+    let width = box.clientWidth;
+    new ResizeObserver(() => {
+      if (box.clientWidth && box.clientWidth !== width) { width = box.clientWidth; plot.setSize({ width, height: plot.height }); }
+    }).observe(box);
+    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => { plot.destroy(); plot = make(); });
+  };
+
+  const drawGraph = (box) => {
+    const graph = data(box.dataset.graph);
+    const svgOf = (name, attributes, parent, text) => {
+      const made = document.createElementNS("http://www.w3.org/2000/svg", name);
+      for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
+      if (text !== undefined) made.textContent = text;
+      parent.appendChild(made);
+      return made;
+    };
+    const layout = new dagre.graphlib.Graph().setGraph({ rankdir: box.dataset.direction || "LR", nodesep: 14, ranksep: 40, marginx: 4, marginy: 4 });
+    layout.setDefaultEdgeLabel(() => ({}));
+    const cut = (text) => text.length > 30 ? text.slice(0, 14) + "…" + text.slice(-15) : text;
+    for (const node of graph.nodes) layout.setNode(node.id, { width: Math.max(96, 8 * Math.max(cut(node.label).length, node.kind.length) + 22), height: 46 });
+    for (const [from, to] of graph.edges) layout.setEdge(from, to);
+    dagre.layout(layout);
+    const size = layout.graph();
+    const root = svgOf("svg", { width: size.width, height: size.height, viewBox: `0 0 ${size.width} ${size.height}`, role: "img", "aria-label": box.dataset.label || "Graph" }, box);
+    for (const edge of layout.edges()) {
+      const points = layout.edge(edge).points;
+      const [first, ...rest] = points;
+      let path = `M${first.x} ${first.y}`;
+      for (let i = 0; i < rest.length; i += 1) {
+        const before = i ? rest[i - 1] : first, middle = (before.x + rest[i].x) / 2;
+        path += `C${middle} ${before.y} ${middle} ${rest[i].y} ${rest[i].x} ${rest[i].y}`;
+      }
+      svgOf("path", { class: "edge", d: path }, root);
+    }
+    for (const node of graph.nodes) {
+      const at = layout.node(node.id);
+      const group = svgOf(node.href ? "a" : "g", { class: `node ${node.tone || ""}`, ...(node.href ? { href: node.href } : {}) }, root);
+      svgOf("title", {}, group, `${node.kind}: ${node.label}`);
+      svgOf("rect", { x: at.x - at.width / 2, y: at.y - at.height / 2, width: at.width, height: at.height, rx: 6 }, group);
+      svgOf("text", { class: "kind", x: at.x - at.width / 2 + 10, y: at.y - 5 }, group, node.kind);
+      svgOf("text", { x: at.x - at.width / 2 + 10, y: at.y + 13 }, group, cut(node.label));
+    }
+  };
+
+  if (window.uPlot) document.querySelectorAll(".chart[data-chart]").forEach(drawChart);
+  if (window.dagre) document.querySelectorAll(".graph[data-graph]").forEach(drawGraph);
+})();
