@@ -41,7 +41,8 @@ class Fitted:
         evidence: what was measured on the held-back rows, before fitting on everything.
         facts: how it was fitted and certified, as JSON.
         held: the held-back rows: keys, time, its `step`, `lead` (steps), `actual`, `forecast` (what would have been
-            served) and `rival` (null where there is none, or where it had seen the row); None where nothing was held back.
+            served) and `rival` (null where there is none, or where it had seen the row); None where nothing was held
+            back.
     """
 
     segment: str

@@ -18,6 +18,7 @@ class Scoring:
         id: its id.
         model: the charter's model.
         environment: whose champions answered.
+        slot: the moment of the schedule that it is for.
         origin: the last time whose target was known, as text of the time column.
         at: when it was scored.
         input: dataset version that was read.
@@ -29,11 +30,13 @@ class Scoring:
         last: last time forecast, as text.
         joined: how many rows have met their actual outcome.
         joined_input: dataset version with which they were last joined.
+        closed: every outcome that will come has come.
     """
 
     id: str
     model: str
     environment: str
+    slot: datetime
     origin: str
     at: datetime
     input: str
@@ -45,3 +48,4 @@ class Scoring:
     last: str
     joined: int = 0
     joined_input: str | None = None
+    closed: bool = False

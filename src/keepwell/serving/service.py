@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from keepwell.core import failpoints
 from keepwell.core.calls import Call
+from keepwell.core.clock import iso
 from keepwell.core.errors import InvalidInput, NotFound
 from keepwell.core.events import Event
 from keepwell.db import Transaction
@@ -13,14 +16,14 @@ from keepwell.serving.model import Scoring
 
 
 def publish(tx: Transaction, call: Call, scoring: Scoring) -> Scoring:
-    """Record a scoring whose rows are stored; the same model, environment and origin is published once.
+    """Record a scoring whose rows are stored; the same model, environment and slot is published once.
 
     Raises:
         InvalidInput: the counts of who answered do not add up to the rows.
     """
     if sum(scoring.answered.values()) != scoring.rows:
         raise InvalidInput("A scoring must say for every row who answered it.")
-    there = store.by_origin(tx, scoring.model, scoring.environment, scoring.origin)
+    there = store.by_slot(tx, scoring.model, scoring.environment, scoring.slot)
     if there is not None:
         return there
     store.add(tx, scoring)
@@ -34,6 +37,7 @@ def publish(tx: Transaction, call: Call, scoring: Scoring) -> Scoring:
             {
                 "model": scoring.model,
                 "environment": scoring.environment,
+                "slot": iso(scoring.slot),
                 "origin": scoring.origin,
                 "input": scoring.input,
                 "output": scoring.output,
@@ -46,18 +50,26 @@ def publish(tx: Transaction, call: Call, scoring: Scoring) -> Scoring:
     return scoring
 
 
-def note_outcomes(tx: Transaction, call: Call, scoring: Scoring, joined: int, input_version: str) -> None:
-    """Note that `joined` rows of a scoring have met their actual outcome, as known in a dataset version."""
-    if joined == scoring.joined:
+def note_outcomes(
+    tx: Transaction, call: Call, scoring: Scoring, joined: int, input_version: str, *, closed: bool
+) -> None:
+    """Note that `joined` rows of a scoring have met their outcome, and whether every one that will come has come."""
+    if joined == scoring.joined and closed == scoring.closed:
         return
-    store.set_joined(tx, scoring.id, joined, input_version)
+    store.set_joined(tx, scoring.id, joined, input_version, closed)
     append(
         tx,
         call,
         Event(
             "scoring.outcomes_joined",
             f"scoring:{scoring.id}",
-            {"model": scoring.model, "rows": scoring.rows, "joined": joined, "input": input_version},
+            {
+                "model": scoring.model,
+                "rows": scoring.rows,
+                "joined": joined,
+                "input": input_version,
+                "closed": closed,
+            },
         ),
     )
 
@@ -79,11 +91,11 @@ def scorings(tx: Transaction, model: str, *, limit: int = 50, before: str | None
     return store.newest(tx, model, limit, before)
 
 
-def published(tx: Transaction, model: str, environment: str, origin: str) -> Scoring | None:
-    """Return the scoring of a model from an origin, or None when it is still due."""
-    return store.by_origin(tx, model, environment, origin)
+def published(tx: Transaction, model: str, environment: str, slot: datetime) -> Scoring | None:
+    """Return the scoring of a model for a moment of its schedule, or None when it is still due."""
+    return store.by_slot(tx, model, environment, slot)
 
 
 def waiting_for_outcomes(tx: Transaction, model: str) -> list[Scoring]:
-    """Return a model's scorings that have rows without an outcome, oldest first."""
+    """Return a model's scorings whose outcomes have not all come, oldest first."""
     return store.waiting_for_outcomes(tx, model)

@@ -2,7 +2,22 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Column, Index, Integer, Row, String, Table, Text, UniqueConstraint, insert, select, update
+from datetime import datetime
+
+from sqlalchemy import (
+    Boolean,
+    Column,
+    Index,
+    Integer,
+    Row,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+    insert,
+    select,
+    update,
+)
 
 from keepwell.core.clock import from_iso, iso
 from keepwell.db import Transaction, metadata
@@ -15,6 +30,7 @@ scorings = Table(
     Column("id", String(32), primary_key=True),
     Column("model", Text, nullable=False),
     Column("environment", Text, nullable=False),
+    Column("slot", String(27), nullable=False),
     Column("origin", Text, nullable=False),
     Column("at", String(27), nullable=False),
     Column("input", String(32), nullable=False),
@@ -26,7 +42,9 @@ scorings = Table(
     Column("last", Text, nullable=False),
     Column("joined", Integer, nullable=False, default=0),
     Column("joined_input", String(32)),
-    UniqueConstraint("model", "environment", "origin"),
+    Column("closed", Boolean, nullable=False, default=False),
+    UniqueConstraint("model", "environment", "slot"),
+    Index(None, "model", "closed"),
     Index(None, "model", "at"),
 )
 
@@ -38,6 +56,7 @@ def add(tx: Transaction, scoring: Scoring) -> None:
             id=scoring.id,
             model=scoring.model,
             environment=scoring.environment,
+            slot=iso(scoring.slot),
             origin=scoring.origin,
             at=iso(scoring.at),
             input=scoring.input,
@@ -49,6 +68,7 @@ def add(tx: Transaction, scoring: Scoring) -> None:
             last=scoring.last,
             joined=scoring.joined,
             joined_input=scoring.joined_input,
+            closed=scoring.closed,
         )
     )
 
@@ -59,11 +79,11 @@ def by_id(tx: Transaction, scoring_id: str) -> Scoring | None:
     return _scoring(row) if row else None
 
 
-def by_origin(tx: Transaction, model: str, environment: str, origin: str) -> Scoring | None:
-    """Return the scoring of a model from an origin, if it is there."""
+def by_slot(tx: Transaction, model: str, environment: str, slot: datetime) -> Scoring | None:
+    """Return the scoring of a model for a moment of its schedule, if it is there."""
     row = tx.execute(
         select(scorings).where(
-            scorings.c.model == model, scorings.c.environment == environment, scorings.c.origin == origin
+            scorings.c.model == model, scorings.c.environment == environment, scorings.c.slot == iso(slot)
         )
     ).first()
     return _scoring(row) if row else None
@@ -78,17 +98,21 @@ def newest(tx: Transaction, model: str, limit: int, before: str | None = None) -
 
 
 def waiting_for_outcomes(tx: Transaction, model: str) -> list[Scoring]:
-    """Return a model's scorings that have rows without an outcome, oldest first."""
-    query = select(scorings).where(scorings.c.model == model, scorings.c.joined < scorings.c.rows)
+    """Return a model's scorings whose outcomes have not all come, oldest first."""
+    query = select(scorings).where(scorings.c.model == model, scorings.c.closed.is_(False))
     return [_scoring(row) for row in tx.execute(query.order_by(scorings.c.at))]
 
 
-def set_joined(tx: Transaction, scoring_id: str, joined: int, input_version: str) -> None:
+def set_joined(tx: Transaction, scoring_id: str, joined: int, input_version: str, closed: bool) -> None:
     """Note how many rows have met their outcome, and with which data."""
-    tx.execute(update(scorings).where(scorings.c.id == scoring_id).values(joined=joined, joined_input=input_version))
+    tx.execute(
+        update(scorings)
+        .where(scorings.c.id == scoring_id)
+        .values(joined=joined, joined_input=input_version, closed=closed)
+    )
 
 
 def _scoring(row: Row[tuple[object, ...]]) -> Scoring:
     values = dict(row._mapping)
-    values["at"] = from_iso(row.at)
+    values["at"], values["slot"] = from_iso(row.at), from_iso(row.slot)
     return Scoring(**values)

@@ -1,0 +1,187 @@
+"""Score a whole fleet at once: every live series, for the steps to come, with the version that made each row.
+
+A segment whose champion cannot answer falls back as the charter says, to the champion before, then to the baseline,
+and its rows say so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import date, datetime, timedelta
+from pathlib import Path
+
+import polars as pl
+
+from keepwell.charter.model import Charter
+from keepwell.core import failpoints
+from keepwell.core.clock import iso
+from keepwell.core.errors import Damaged, NotFound, Unavailable
+from keepwell.core.spans import parse_span
+from keepwell.datasets.model import DatasetVersion, Form
+from keepwell.datasets.parts import encode
+from keepwell.db import Transaction
+from keepwell.flows.ahead import with_future
+from keepwell.flows.frames import frame_of, last_known, latest_version
+from keepwell.flows.kit import Kit
+from keepwell.flows.publish import publish
+from keepwell.forecasting.service import forecast
+from keepwell.forecasting.task import lead_steps, task_of
+from keepwell.governance.charters import AppliedCharter
+from keepwell.models import service as models
+from keepwell.models.model import ModelVersion
+from keepwell.serving import service as serving
+from keepwell.serving.model import ANSWERED_BY, Scoring
+
+Answers = dict[str, tuple[str, bytes]]
+"""Segment to the id and bytes of the version that answers."""
+
+
+def forecasts_of(model: str) -> str:
+    """Return the name of the dataset in which a model's forecasts are published."""
+    return f"{model}.forecasts"
+
+
+def score(kit: Kit, applied: AppliedCharter, slot: datetime, actor: str) -> Scoring:
+    """Forecast the fleet for a moment of its schedule and publish the rows; once for each moment.
+
+    Args:
+        kit: the opened house.
+        applied: the charter in force.
+        slot: the moment of the schedule.
+        actor: who scores.
+
+    Raises:
+        NotFound: the dataset has no version yet.
+        Unavailable: nobody may answer: no version can, and the charter's fallback leaves the baseline out.
+    """
+    charter = applied.charter
+    environment = charter.release.environments[-1]
+    with kit.read() as tx:
+        done = serving.published(tx, charter.model, environment, slot)
+        if done is not None:
+            return done
+        version = latest_version(tx, charter.data.dataset)
+        champions, before = _versions(tx, charter, environment)
+    answers = {"champion": _answers(kit, champions)}
+    if "last_champion" in charter.fallback:
+        answers["last_champion"] = _answers(kit, [v for v in before if v.segment not in answers["champion"]])
+    frame = frame_of(kit, version.id)
+    origin = last_known(frame, charter.data.time, charter.data.target)
+    rows = _rows(applied, frame, origin, slot, answers)
+    if rows.is_empty():
+        raise Unavailable("No segment can be scored: no version answers, and the charter's fallback has no baseline.")
+    return _publish(kit, applied, version, origin, slot, actor, rows)
+
+
+def _versions(tx: Transaction, charter: Charter, environment: str) -> tuple[list[ModelVersion], list[ModelVersion]]:
+    """Return the champions, and the champions before them."""
+    there = models.champion_ids(tx, charter.model, environment)
+    before = models.previous_versions(tx, charter.model, environment, list(there))
+    champions = models.versions_by_id(tx, list(there.values()))
+    return champions, models.versions_by_id(tx, [v for v in before.values() if v])
+
+
+def _answers(kit: Kit, versions: Sequence[ModelVersion]) -> Answers:
+    """Return the bytes of the versions that can be read, whole packs at once where all is well."""
+    try:
+        return {v.segment: (v.id, data) for v, data in zip(versions, _artifacts(kit, versions), strict=True)}
+    except (Damaged, NotFound):
+        return {v.segment: (v.id, data[0]) for v in versions if (data := _one(kit, v))}
+
+
+def _artifacts(kit: Kit, versions: Sequence[ModelVersion]) -> list[bytes]:
+    found = models.artifacts(kit.blobs, versions)
+    return [found[v.segment] for v in versions]
+
+
+def _one(kit: Kit, version: ModelVersion) -> list[bytes]:
+    try:
+        return [models.artifact(kit.blobs, version)]
+    except (Damaged, NotFound):
+        return []
+
+
+def _rows(
+    applied: AppliedCharter, frame: pl.DataFrame, origin: str, slot: datetime, answers: Mapping[str, Answers]
+) -> pl.DataFrame:
+    """Return the rows to publish: keys, time, segment, forecast, baseline, version, answered_by."""
+    charter = applied.charter
+    task = task_of(charter, Path(applied.folder))
+    lead = lead_steps(task)
+    last = frame.filter(pl.col(charter.data.target).is_not_null())[charter.data.time].max()
+    late = _late_steps(last, slot, charter.forecast.every)
+    ahead, _ = with_future(frame, charter.data, charter.forecast.every, Path(applied.folder), lead + late)
+    serving_now = {segment: data for who in ANSWERED_BY[:2] for segment, (_, data) in answers.get(who, {}).items()}
+    made = forecast(serving_now, ahead, task, origin, lead + late)
+    if late:
+        times = made[charter.data.time].unique().sort().tail(lead)
+        made = made.filter(pl.col(charter.data.time).is_in(times.implode()))
+    return _answered(made, answers, baseline="baseline" in charter.fallback)
+
+
+def _answered(made: pl.DataFrame, answers: Mapping[str, Answers], *, baseline: bool) -> pl.DataFrame:
+    by = {segment: who for who in ANSWERED_BY[:2] for segment in answers.get(who, {})}
+    ids = {segment: found[0] for who in answers.values() for segment, found in who.items()}
+    has = pl.col("forecast").is_not_null()
+    segment = pl.col("segment")
+    rows = made.with_columns(
+        pl.when(has).then(segment.replace_strict(ids, default=None, return_dtype=pl.String)).alias("version"),
+        pl.when(has)
+        .then(segment.replace_strict(by, default=None, return_dtype=pl.String))
+        .otherwise(pl.lit("baseline"))
+        .alias("answered_by"),
+        pl.coalesce("forecast", "baseline").alias("forecast"),
+    )
+    allowed = ANSWERED_BY if baseline else ANSWERED_BY[:2]
+    return rows.filter(pl.col("forecast").is_not_null() & pl.col("answered_by").is_in(allowed))
+
+
+def _late_steps(last: object, slot: datetime, every: str) -> int:
+    """Return how many whole steps between the last known time and the slot have no data: their rows came too late."""
+    if not isinstance(last, date):
+        return 0
+    moment = last if isinstance(last, datetime) else datetime(last.year, last.month, last.day, tzinfo=slot.tzinfo)
+    moment = moment if moment.tzinfo else moment.replace(tzinfo=slot.tzinfo)
+    gap: timedelta = slot - moment
+    return max(0, gap // parse_span(every) - 1)
+
+
+def _publish(
+    kit: Kit,
+    applied: AppliedCharter,
+    version: DatasetVersion,
+    origin: str,
+    slot: datetime,
+    actor: str,
+    rows: pl.DataFrame,
+) -> Scoring:
+    charter = applied.charter
+    call = kit.call(actor)
+    counts = dict(rows["answered_by"].value_counts().iter_rows())
+    times = rows[charter.data.time]
+    scoring_id = call.ids.new("scr")
+    part = kit.blobs.put(encode(rows))
+    failpoints.reach("score.rows_stored")
+    kept: list[Scoring] = []
+
+    def record(tx: Transaction, output: DatasetVersion) -> None:
+        made = Scoring(
+            id=scoring_id,
+            model=charter.model,
+            environment=charter.release.environments[-1],
+            slot=slot,
+            origin=origin,
+            at=call.now,
+            input=version.id,
+            output=output.id,
+            part=part,
+            rows=rows.height,
+            answered={who: counts.get(who, 0) for who in ANSWERED_BY},
+            first=str(times.min()),
+            last=str(times.max()),
+        )
+        kept[:] = [serving.publish(tx, call, made)]
+
+    form = Form(time=charter.data.time, keys=charter.data.keys)
+    publish(kit, call, forecasts_of(charter.model), rows, form, f"scoring:{iso(slot)}", also=record)
+    return kept[0]
