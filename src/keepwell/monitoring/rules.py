@@ -291,7 +291,7 @@ def _newest(monitor: Monitor, windows: Windows, now: datetime, delay: timedelta)
     end = day_of(now)
     if windows.complete.any():
         last = windows.window_end[windows.complete].max().astype("datetime64[us]").item().replace(tzinfo=UTC)
-        if end - length - delay <= last <= as_utc(now):
+        if end - length - delay < last <= as_utc(now):
             end = last
     return end - length, end
 
