@@ -64,6 +64,7 @@ from keepwell.monitoring.model import Incident
 
 NOW = datetime(2026, 1, 5, 7, tzinfo=UTC)
 QUICK = settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+CAUSES = tuple(f"demand:{cause}" for cause in ("harm", "performance", "drift", "staleness"))
 TRIGGERS = ("schedule", "new_data", "drift", "performance", "staleness", "code")
 
 
@@ -154,7 +155,9 @@ def states(draw: st.DrawFn) -> State:
         scoring=draw(st.sampled_from(list(Known))),
         scored=draw(st.sampled_from(list(Known))),
         scored_slot=draw(slots),
-        alerted=frozenset(draw(st.sets(st.sampled_from(["harm", "performance", "drift", "staleness"])))),
+        alerted=frozenset(
+            draw(st.sets(st.sampled_from([f"demand:{c}" for c in ("harm", "performance", "drift", "staleness")])))
+        ),
     )
 
 
@@ -480,7 +483,7 @@ def test_a_cool_down_holds_until_its_last_day(one: Any) -> None:
 def test_staleness_with_its_data_under_an_incident_escalates_once(one: Any) -> None:
     (alert,) = one(staleness=Health.BAD, incidents=(INCIDENT,))
     assert isinstance(alert, Alert)
-    assert (alert.cause, alert.severity) == ("blocked:arrival:arr_1", "bad")
+    assert (alert.cause, alert.severity) == ("demand:blocked:arrival:arr_1", "bad")
     assert "Week 30 is in another unit" in alert.reason
     (hold,) = one(staleness=Health.BAD, incidents=(INCIDENT,), alerted=frozenset({alert.cause}))
     assert isinstance(hold, Hold)
@@ -623,7 +626,7 @@ def test_a_failed_training_is_told_with_its_run(one: Any) -> None:
     failed = {"training": Training.FAILED, "training_id": ["run_1"], "trained_at": [NOW - timedelta(days=1)]}
     (alert,) = one(performance=Health.BAD, **failed)
     assert isinstance(alert, Alert)
-    assert alert.cause == "training_failed:run_1"
+    assert alert.cause == "demand:training_failed:run_1"
     assert alert.facts == (Fact("run", "run_1"),)
 
 

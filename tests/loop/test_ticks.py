@@ -105,15 +105,15 @@ def test_what_stands_is_told_once_and_wants_a_person(kit: Kit, fleets: Any) -> N
     changes = {"champion": Known.YES, "guard": Health.BAD}
     run(kit, fleets, **changes)
     with read(kit.db) as tx:
-        assert service.alerted(tx, "demand") == {"harm"}
+        assert service.alerted(tx, "demand") == {"demand:harm"}
         assert service.alerted(tx, "other") == frozenset()
         (first,) = service.needs_a_person(tx)
     assert first.decision.__struct_config__.tag == "alert"
-    run(kit, fleets, weeks=1, alerted=frozenset({"harm"}), **changes)
+    run(kit, fleets, weeks=1, alerted=frozenset({"demand:harm"}), **changes)
     with read(kit.db) as tx:
         (second,) = service.needs_a_person(tx)
         assert isinstance(second.decision, Hold)
-        assert service.alerted(tx, "demand") == {"harm"}
+        assert service.alerted(tx, "demand") == {"demand:harm"}
     run(kit, fleets, weeks=2)
     with read(kit.db) as tx:
         assert service.needs_a_person(tx) == []

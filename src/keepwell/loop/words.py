@@ -238,7 +238,7 @@ def _alert(
         reason=reason,
         clause=clause,
         facts=facts_of(v, *facts),
-        cause=cause,
+        cause=f"{v.state.model}:{cause}",
         severity=severity,
         owner=owner,
         until=until,
