@@ -22,7 +22,6 @@ from sqlalchemy.exc import OperationalError
 from keepwell.core import failpoints
 from keepwell.core.errors import Conflict, Damaged, Unavailable
 from keepwell.db.engine import Database, begin_write, in_plain_words, read
-from keepwell.db.schema import metadata
 
 _revision = Table("schema_revision", MetaData(), Column("revision", Integer, nullable=False))
 OURS = "keepwell.db.migrations"
@@ -37,17 +36,13 @@ def migrate(database: Database, package: str = OURS) -> None:
         Unavailable: the disk is full, or another process holds the database.
         Damaged: what the database holds does not fit the new schema.
     """
-    newest = revisions(package)[-1:]
-    if not newest:  # before the first revision is drafted
-        with _locked(database):
-            metadata.create_all(database.engine)
-        return
-    if revision(database) == newest[0]:
+    newest = revisions(package)[-1]
+    if revision(database) == newest:
         return
     with _locked(database):
         found = revision(database)
-        if found != newest[0]:
-            _upgrade(database, found, newest[0], package)
+        if found != newest:
+            _upgrade(database, found, newest, package)
 
 
 def revision(database: Database) -> int | None:

@@ -26,6 +26,7 @@ from keepwell.governance.charters import AppliedCharter
 from keepwell.models import service as models
 from keepwell.pipelines import service as pipelines
 from keepwell.pipelines.fingerprint import code_digest
+from keepwell.pipelines.lookup import output
 from keepwell.pipelines.model import PipelineRun, Progress
 from keepwell.pipelines.runners import InProcess, Processes
 from keepwell.tracking import service as tracking
@@ -36,6 +37,10 @@ from keepwell.tracking.model import Code, Input, Status
 KIND = "train"
 ONE_PROCESS = 60_000
 """Up to this many rows a fleet is fitted in this process: starting others would take longer."""
+
+
+NAMED = 200
+"""Up to this many segments a run's parameters name them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,9 +102,10 @@ def train(
         run = tracking.start_run(
             tx,
             call,
-            name=f"{charter.model}: {len(chosen)} segments, {cause}",
+            name=f"{charter.model} - {len(chosen)} segments - {cause}",
             kind=KIND,
-            params={"cause": cause, "segments": len(chosen), "origin": origin, "charter": applied.digest},
+            params={"cause": cause, "segments": len(chosen), "origin": origin, "charter": applied.digest}
+            | ({"named": list(chosen)} if len(chosen) <= NAMED else {}),
             inputs=[Input(kind="dataset", name=version.dataset, id=version.id, digest=version.digest)],
             code=code,
             model=charter.model,
@@ -112,7 +118,7 @@ def train(
     except BaseException as error:
         _end(kit, actor, run.id, "failed" if isinstance(error, Exception) else "interrupted", str(error) or "stopped")
         raise
-    lineage = Lineage(run.id, version.id, code.commit or code.source, environment, kit.clock.now(), origin)
+    lineage = Lineage(run.id, version.id, code_of_training(), environment, kit.clock.now(), origin)
     certified = register_and_gate(
         kit, applied, fitting.named_rivals(members, champions), lineage, actor, key=key and f"{key}:register"
     )
@@ -181,7 +187,7 @@ def _fit(
     if done.state != "finished":
         raise Unavailable(f"The training did not finish: {done.error}", code="step_failed")
     with kit.read() as tx:
-        members: list[Member] = pipelines.output(tx, kit.blobs, done.id, fitting.STEP, list[Member])
+        members: list[Member] = output(tx, kit.blobs, done.id, fitting.STEP, list[Member])
     return done, members
 
 

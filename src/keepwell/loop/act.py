@@ -1,0 +1,166 @@
+"""Act: the only place where a decision becomes work, each under an idempotency key of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import assert_never
+
+from keepwell.core.clock import from_iso
+from keepwell.core.digests import digest_json
+from keepwell.datasets.service import latest as latest_dataset
+from keepwell.flows.kit import Kit
+from keepwell.flows.promote import ask, promote_fleet, roll_back_fleet
+from keepwell.flows.receive import receive
+from keepwell.flows.score import score
+from keepwell.flows.train import code_of_training, train
+from keepwell.governance.charters import AppliedCharter
+from keepwell.loop.decisions import (
+    Advance,
+    Alert,
+    AskApproval,
+    CloseIncident,
+    Condition,
+    Decision,
+    Discard,
+    FailOver,
+    Hold,
+    OpenIncident,
+    Promote,
+    Quarantine,
+    RollBack,
+    Score,
+    Train,
+)
+from keepwell.loop.observe import ALERT, FAILED_OVER
+from keepwell.loop.ticks import Tick
+from keepwell.models import service as models
+from keepwell.monitoring import service as monitoring
+from keepwell.monitoring.model import Severity
+from keepwell.pipelines.model import Progress
+
+
+def act(
+    kit: Kit,
+    applied: AppliedCharter,
+    tick: Tick,
+    fleet: tuple[str, ...],
+    actor: str,
+    progress: Callable[[Progress], None] | None = None,
+) -> None:
+    """Do what a tick decided, in its order.
+
+    Args:
+        kit: the opened house.
+        applied: the charter in force.
+        tick: the recorded tick.
+        fleet: the segments that it decided for.
+        actor: who acts: the loop of this charter.
+        progress: called as steps of trainings end.
+    """
+    for place, decision in enumerate(tick.decisions):
+        _do(kit, applied, decision, fleet, actor, f"{tick.id}:{place}", progress)
+
+
+def _do(  # noqa: C901, PLR0912  (one arm a decision)
+    kit: Kit,
+    applied: AppliedCharter,
+    decision: Decision,
+    fleet: tuple[str, ...],
+    actor: str,
+    key: str,
+    progress: Callable[[Progress], None] | None,
+) -> None:
+    charter = applied.charter
+    match decision:
+        case Condition():
+            receive(kit, applied, actor)
+        case Score():
+            score(kit, applied, from_iso(decision.slot), actor)
+        case Train():
+            _train(kit, applied, decision, fleet, actor, progress)
+        case Promote():
+            for environment in charter.release.environments:
+                promote_fleet(kit, applied, environment, decision.versions, actor, decision.reason, key,
+                              key=f"{key}:{environment}")  # fmt: skip
+        case Advance():
+            promote_fleet(kit, applied, decision.environment, decision.versions, actor, decision.reason, key, key=key)
+        case RollBack():
+            roll_back_fleet(
+                kit, applied, decision.environment, decision.scope.of(fleet), actor, decision.reason, key, key=key
+            )
+        case Discard():
+            with kit.write() as tx:
+                models.set_state(tx, kit.call(actor, key), list(decision.versions), "discarded", decision.reason)
+        case AskApproval():
+            if decision.what == "promotion":
+                ask(kit, applied, decision.environment, decision.versions, actor, key=key)
+            else:
+                _open(kit, applied, decision, fleet, actor, "approval", f"training:{charter.model}", "watch")
+        case FailOver():
+            _open(kit, applied, decision, fleet, actor, FAILED_OVER, f"fail_over:{','.join(decision.versions)}", "bad")
+        case Alert():
+            _open(kit, applied, decision, fleet, actor, ALERT, decision.cause, decision.severity)
+        case OpenIncident():
+            _open_data(kit, charter.model, decision, actor, key)
+        case CloseIncident():
+            with kit.write() as tx:
+                monitoring.close_incident(
+                    tx, kit.call(actor, key), decision.incident, decision.reason, {f.what: f.id for f in decision.facts}
+                )
+        case Quarantine() | Hold():
+            pass  # an arrival is quarantined as it is received; a hold is recorded with its tick
+        case _:
+            assert_never(decision)
+
+
+def _train(
+    kit: Kit, applied: AppliedCharter, decision: Train, fleet: tuple[str, ...], actor: str,
+    progress: Callable[[Progress], None] | None,
+) -> None:  # fmt: skip
+    """Train under a key of what is trained from what: after a crash the same training goes on."""
+    segments = decision.scope.of(fleet)
+    with kit.read() as tx:
+        data = latest_dataset(tx, applied.charter.data.dataset)
+    what = [applied.digest, list(segments), data.id if data else None, code_of_training(), list(decision.triggers)]
+    key = f"train:{digest_json(what)}"
+    if decision.replaces:
+        with kit.write() as tx:
+            models.set_state(
+                tx, kit.call(actor, f"{key}:replace"), list(decision.replaces), "discarded", decision.reason
+            )
+    train(kit, applied, segments, actor, cause=" and ".join(decision.triggers), key=key, progress=progress)
+
+
+def _open(
+    kit: Kit, applied: AppliedCharter, decision: Alert | FailOver | AskApproval, fleet: tuple[str, ...], actor: str,
+    kind: str, cause: str, severity: Severity,
+) -> None:  # fmt: skip
+    with kit.write() as tx:
+        monitoring.open_incident(
+            tx,
+            kit.call(actor),
+            kind=kind,
+            model=applied.charter.model,
+            subject=f"model:{applied.charter.model}",
+            title=decision.reason,
+            severity=severity,
+            segments=() if decision.scope.others and not decision.scope.segments else decision.scope.of(fleet),
+            facts={f.what: f.id for f in decision.facts} | {"clause": decision.clause},
+            cause=cause,
+        )
+
+
+def _open_data(kit: Kit, model: str, decision: OpenIncident, actor: str, key: str) -> None:
+    with kit.write() as tx:
+        monitoring.open_incident(
+            tx,
+            kit.call(actor, key),
+            kind=decision.incident_kind,
+            model=model,
+            subject=decision.subject,
+            title=decision.title,
+            severity=decision.severity,
+            datasets=decision.datasets,
+            facts={f.what: f.id for f in decision.facts},
+            cause=decision.cause,
+        )

@@ -1,0 +1,259 @@
+"""Observe: read everything that a decision rests on into one `State`. What cannot be read stays unknown."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import numpy as np
+
+from keepwell.charter.model import Charter
+from keepwell.charter.risk import all_approvals
+from keepwell.core.clock import from_iso
+from keepwell.core.errors import NotFound
+from keepwell.core.spans import parse_span
+from keepwell.datasets import service as datasets
+from keepwell.datasets.model import DatasetVersion
+from keepwell.db import Transaction
+from keepwell.flows.kit import Kit
+from keepwell.flows.receive import waiting
+from keepwell.flows.train import KIND, code_of_training, segments_of
+from keepwell.flows.watch import Watched
+from keepwell.governance.charters import AppliedCharter
+from keepwell.loop import service as ticks
+from keepwell.loop.model import (
+    Approval,
+    Arriving,
+    Compared,
+    Gates,
+    Health,
+    Known,
+    Recovery,
+    State,
+    Training,
+    moments,
+    unknown_state,
+    with_columns,
+)
+from keepwell.models import service as models
+from keepwell.models.model import FleetColumns, ModelVersion
+from keepwell.monitoring import service as monitoring
+from keepwell.monitoring.model import EVERY_SEGMENT, Incident, SignalKind
+from keepwell.monitoring.rules import codes_of
+from keepwell.releases import service as releases
+from keepwell.releases.model import Verdict
+from keepwell.serving import service as serving
+from keepwell.tracking import service as tracking
+
+ALERT = "alert"
+"""Kind of the incidents that tell a person of a cause; they are over when the cause no longer stands."""
+FAILED_OVER = "fail_over"
+WHOLE_FLEET: tuple[SignalKind, SignalKind] = ("freshness", "quality")
+_GATES = {"passed": Gates.PASSED, "failed": Gates.FAILED, "undecided": Gates.UNDECIDED}
+_COMPARED = {"better": Compared.BETTER, "worse": Compared.WORSE, "same": Compared.SAME}
+_APPROVAL = {
+    "not_asked": Approval.NOT_ASKED,
+    "void": Approval.EXPIRED,
+    "asked": Approval.ASKED,
+    "given": Approval.GIVEN,
+    "refused": Approval.REFUSED,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What one snapshot of the database holds of a fleet."""
+
+    version: DatasetVersion | None
+    fleet: FleetColumns
+    latest: Mapping[str, ModelVersion]
+    verdicts: Mapping[str, Verdict]
+    approvals: Mapping[str, str]
+    previous: Mapping[str, str | None]
+    incidents: Sequence[Incident]
+    scored: datetime | None
+    failed: Mapping[str, tuple[str, datetime]] | None
+    alerted: frozenset[str]
+    tick: str | None
+
+
+def observe(kit: Kit, applied: AppliedCharter, watched: Watched) -> State:
+    """Return the state of a fleet as of now: one read of the database, and a look at the charter's source."""
+    charter = applied.charter
+    with kit.read() as tx:
+        facts = _read(tx, applied)
+    members = list(facts.fleet.segment)
+    if facts.version is not None:
+        members = sorted({*members, *_segments(kit, applied, facts.version.id)})
+    state = unknown_state(charter.model, applied.digest, members)
+    state = with_columns(state, **_champions(kit, members, facts))
+    state = with_columns(state, **_challengers(charter, members, facts, kit.clock.now()))
+    state = with_columns(state, **_trainings(members, facts))
+    state = with_columns(state, **_signals(members, watched))
+    return with_columns(
+        state,
+        data_latest=facts.version.id if facts.version else None,
+        code_latest=code_of_training(),
+        incidents=tuple(facts.incidents),
+        recoveries=_recoveries(facts),
+        arrivals=tuple(Arriving(file.uri) for file in waiting(kit, applied)),
+        conditioning=Known.NO,
+        scoring=Known.NO,
+        scored=Known.NO if facts.scored is None else Known.YES,
+        scored_slot=facts.scored,
+        alerted=facts.alerted,
+    )
+
+
+def _read(tx: Transaction, applied: AppliedCharter) -> Facts:
+    charter = applied.charter
+    production = charter.release.environments[-1]
+    fleet = models.fleet_columns(tx, charter.model, production)
+    latest = models.latest_versions(tx, charter.model)
+    candidates = [v for v, c in zip(fleet.version_id, fleet.champion_id, strict=True) if v != c]
+    newest = serving.scorings(tx, charter.model, limit=1)
+    last = ticks.latest(tx, charter.model)
+    return Facts(
+        version=datasets.latest(tx, charter.data.dataset),
+        fleet=fleet,
+        latest=latest,
+        verdicts=releases.verdicts(tx, candidates, with_gates=False) if candidates else {},
+        approvals=_approvals(tx, applied, [v for v in latest.values() if v.id in set(candidates)]),
+        previous=models.previous_versions(tx, charter.model, production, list(fleet.segment)),
+        incidents=monitoring.open_for(tx, charter.model, [charter.data.dataset]),
+        scored=newest[0].slot if newest else None,
+        failed=_failed(tx, charter),
+        alerted=ticks.alerted(tx, charter.model),
+        tick=last.id if last else None,
+    )
+
+
+def _approvals(tx: Transaction, applied: AppliedCharter, versions: Sequence[ModelVersion]) -> dict[str, str]:
+    """Return where the approvals of versions stand, for the last environment that wants one."""
+    wanting = {e: roles for e, roles in all_approvals(applied.charter).items() if roles}
+    if not wanting or not versions:
+        return {}
+    environment, roles = list(wanting.items())[-1]
+    return dict(releases.standing(tx, environment, roles, {v.id: v.artifact for v in versions}, applied.digest))
+
+
+def _failed(tx: Transaction, charter: Charter) -> dict[str, tuple[str, datetime]]:
+    """Return segment to the id and start of the newest training, where that failed; `*` stands for every segment."""
+    runs = tracking.runs(tx, model=charter.model, kind=KIND, limit=1)
+    if not runs or runs[0].status not in ("failed", "interrupted"):
+        return {}
+    named = runs[0].params.get("named")
+    names = named if isinstance(named, list) else ["*"]
+    return {str(name): (runs[0].id, from_iso(runs[0].started_at)) for name in names}
+
+
+def _segments(kit: Kit, applied: AppliedCharter, version_id: str) -> tuple[str, ...]:
+    try:
+        return segments_of(kit, applied, version_id)
+    except NotFound:
+        return ()
+
+
+def _champions(kit: Kit, members: Sequence[str], facts: Facts) -> dict[str, object]:
+    champion = dict(zip(facts.fleet.segment, facts.fleet.champion_id, strict=True))
+    there = {p: kit.blobs.has(p) for p in {v.pack for v in facts.latest.values()}}
+    over = {segment for i in facts.incidents if i.kind == FAILED_OVER for segment in i.segments}
+    ids = [champion.get(s) for s in members]
+    broken = {s for s, v in facts.latest.items() if v.id == champion.get(s) and not there[v.pack]}
+    return {
+        "champion": [Known.YES if c else Known.NO for c in ids],
+        "champion_id": ids,
+        "can_answer": [Known.NO if s in broken else Known.YES if c else Known.UNKNOWN
+                       for s, c in zip(members, ids, strict=True)],
+        "failed_over": [Known.YES if s in over else Known.NO for s in members],
+        "previous": [Known.YES if facts.previous.get(s) else Known.NO for s in members],
+        "previous_id": [facts.previous.get(s) for s in members],
+    }  # fmt: skip
+
+
+def _challengers(charter: Charter, members: Sequence[str], facts: Facts, now: datetime) -> dict[str, object]:
+    fleet = facts.fleet
+    place = {s: i for i, s in enumerate(fleet.segment)}
+    window = parse_span(charter.monitor.window)
+    columns: dict[str, list[object]] = {name: [] for name in (
+        "challenger", "challenger_id", "gates", "gates_reason", "compared", "held_windows", "reached", "approval",
+    )}  # fmt: skip
+    for segment in members:
+        i = place.get(segment)
+        waits = i is not None and fleet.version_id[i] != fleet.champion_id[i] and fleet.state[i] in (
+            "registered", "held")  # fmt: skip
+        verdict = facts.verdicts.get(fleet.version_id[i]) if i is not None and waits else None
+        columns["challenger"].append(Known.YES if waits else Known.NO)
+        columns["challenger_id"].append(fleet.version_id[i] if i is not None and waits else None)
+        columns["gates"].append(_GATES[verdict.outcome] if verdict else Gates.UNKNOWN)
+        columns["gates_reason"].append(
+            fleet.reason[i] if i is not None and verdict and verdict.outcome != "passed" else None
+        )
+        columns["compared"].append(_compared(fleet, i) if i is not None and waits else Compared.UNKNOWN)
+        since = from_iso(fleet.trained_at[i]) if i is not None and waits else None
+        columns["held_windows"].append(-1 if since is None else max(0, (now - since) // window))
+        columns["reached"].append(-1)
+        asked = facts.approvals.get(fleet.version_id[i], "not_asked") if i is not None and waits else None
+        columns["approval"].append(_APPROVAL[asked] if asked else Approval.UNKNOWN)
+    return dict(columns)
+
+
+def _compared(fleet: FleetColumns, i: int) -> Compared:
+    against = fleet.facts[i].get("against_champion")
+    outcome = against.get("outcome") if isinstance(against, Mapping) else None
+    return _COMPARED.get(str(outcome), Compared.UNKNOWN)
+
+
+def _trainings(members: Sequence[str], facts: Facts) -> dict[str, object]:
+    latest, failed = facts.latest, facts.failed or {}
+    state: list[Training] = []
+    began: list[datetime | None] = []
+    run: list[str | None] = []
+    for segment in members:
+        version = latest.get(segment)
+        broken = failed.get(segment) or failed.get("*")
+        if broken and (version is None or version.trained_at < broken[1]):
+            state.append(Training.FAILED)
+            began.append(broken[1])
+            run.append(broken[0])
+        else:
+            state.append(Training.NEVER if version is None else Training.FINISHED)
+            began.append(version.trained_at if version else None)
+            run.append(version.run_id if version else None)
+    versions = [latest.get(s) for s in members]
+    return {
+        "training": state,
+        "training_id": run,
+        "trained_at": moments(began),
+        "trained_data": [v.dataset_version if v else None for v in versions],
+        "trained_code": [v.code if v else None for v in versions],
+        "train_approval": np.full(len(members), Approval.NOT_ASKED, np.uint8),
+        "wanted": np.full(len(members), Known.NO, np.uint8),
+    }
+
+
+def _signals(members: Sequence[str], watched: Watched) -> dict[str, object]:
+    columns: dict[str, object] = {}
+    for kind in ("performance", "staleness", "drift", "guard"):
+        judged = watched.judged.get(kind)
+        codes = dict(zip(watched.segments, judged.codes.tolist(), strict=True)) if judged is not None else {}
+        columns[kind] = [codes.get(s, Health.UNKNOWN) for s in members]
+    freshness, quality = (int(codes_of(watched.fleet, kind, [EVERY_SEGMENT])[0]) for kind in WHOLE_FLEET)
+    return {
+        **columns,
+        "freshness": Health(freshness),
+        "quality": Health(quality),
+        "signals_id": watched.recording,
+    }
+
+
+def _recoveries(facts: Facts) -> tuple[Recovery, ...]:
+    """Return the alerts whose cause no longer stood at the newest tick."""
+    if facts.tick is None:
+        return ()
+    return tuple(
+        Recovery(i.id, "What it told of no longer stands.", (facts.tick,))
+        for i in facts.incidents
+        if i.kind == ALERT and i.cause not in facts.alerted
+    )
