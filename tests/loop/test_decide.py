@@ -528,6 +528,22 @@ def test_nothing_new_to_learn_tells_someone_and_does_not_train(one: Any) -> None
     assert isinstance(train, Train)
 
 
+def test_nothing_new_to_learn_is_a_quiet_hold_where_nothing_presses(one: Any, fleets: Any) -> None:
+    (hold,) = one(fleets.charter(retrain=Retrain(on=("schedule",))), trained_data=["dsv_2"])
+    assert isinstance(hold, Hold)
+    assert "same data with the same code" in hold.reason
+    (quiet,) = one(fleets.charter(retrain=Retrain(on=("new_data",))), incidents=(INCIDENT,))
+    assert isinstance(quiet, Hold)
+    assert quiet.facts == (Fact("incident", "inc_1"),)
+
+
+def test_a_charter_without_limits_says_so(one: Any, fleets: Any) -> None:
+    (hold,) = one(fleets.charter(monitor=Monitor()), performance=Health.UNKNOWN)
+    assert "sets no limit" in hold.reason
+    (few,) = one(performance=Health.UNKNOWN)
+    assert "fewer than 20 rows" in few.reason
+
+
 def test_the_first_version_is_promoted_when_it_passes(one: Any) -> None:
     (train,) = one(**NO_CHAMPION, training=Training.NEVER, trained_at=[None], trained_data=[None])
     assert isinstance(train, Train)

@@ -49,6 +49,7 @@ def test_why_a_segment_got_what_it_got(kit: Kit, fleets: Any) -> None:
         assert [r.number for r in (newest, older)] == [2, 1]
         assert [type(r.decision) for r in service.why(tx, "demand", "a")] == [Hold, Hold]
         assert [r.number for r in service.why(tx, "demand", "b", before=newest.seq)] == [1]
+        assert service.why(tx, "demand", "b", before=older.seq) == []
         assert [r.number for r in service.actions(tx, "demand", "b")] == [1]
         assert service.actions(tx, "demand", "a") == []
         with pytest.raises(NotFound, match="no such segment"):
