@@ -148,26 +148,25 @@ def _settle(kit: Kit, monday: date) -> None:
 def _note(story: Story, kit: Kit, ticked: Ticked, monday: date) -> None:
     """Keep what is worth telling of a tick, and print a line for it."""
     from keepwell.loop.decisions import Hold, kind_of
+    from keepwell.loop.observe import ALERT
     from keepwell.monitoring import service as monitoring
 
     for decision in ticked.decisions:
         kind = kind_of(decision)
         story.counts[kind] += 1
+        line = f"{_scope(decision)}: {decision.reason}"
         if kind in ("train", "promote", "discard", "roll_back", "alert"):
-            click.echo(f"{monday}  {kind:<9}  {_scope(decision)}: {decision.reason}")
-            story.examples.setdefault(kind, (monday, f"{_scope(decision)}: {decision.reason}"))
-        telling = isinstance(decision, Hold) and not decision.reason.startswith("Nothing")
-        if telling and "challenger" in decision.reason.lower():
-            story.examples.setdefault("hold", (monday, f"{_scope(decision)}: {decision.reason}"))
-    for decision in ticked.decisions:
-        if isinstance(decision, Hold):
-            story.examples.setdefault("any_hold", (monday, f"{_scope(decision)}: {decision.reason}"))
+            click.echo(f"{monday}  {kind:<9}  {line}")
+            retrained = kind == "train" and monday > FIRST
+            story.examples.setdefault("retrain" if retrained else kind, (monday, line))
+        elif isinstance(decision, Hold):
+            story.examples.setdefault("hold" if "challenger" in line.lower() else "quiet", (monday, line))
     with kit.read() as tx:
         opened = [i for i in monitoring.incidents(tx, model=MODEL, limit=20) if i.opened_at == kit.clock.now()]
     for incident in opened:
-        if incident.kind != "alert":
+        if incident.kind != ALERT:
             click.echo(f"{monday}  incident   {incident.title}")
-        story.incidents.append((monday, incident.title))
+            story.incidents.append((monday, incident.title))
 
 
 def _scope(decision: Decision) -> str:
@@ -195,9 +194,9 @@ def _summary(story: Story, kit: Kit, seconds: float) -> None:
                f"{counts['promote']} to promote, {counts['discard']} to discard, {counts['hold']} to hold")  # fmt: skip
     if story.incidents:
         _tell("incident", story.incidents[0])
-    _tell("retraining", story.examples.get("retrain") or story.examples.get("train"))
+    _tell("retraining", story.examples.get("retrain"))
     _tell("promotion", story.examples.get("promote"))
-    _tell("hold", story.examples.get("hold") or story.examples.get("any_hold"))
+    _tell("hold", story.examples.get("hold") or story.examples.get("quiet"))
 
 
 def _tell(what: str, example: tuple[date, str] | None) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import assert_never
 
 from keepwell.core.clock import from_iso
@@ -89,8 +89,7 @@ def _do(  # noqa: C901, PLR0912  (one arm a decision)
                 kit, applied, decision.environment, decision.scope.of(fleet), actor, decision.reason, key, key=key
             )
         case Discard():
-            with kit.write() as tx:
-                models.set_state(tx, kit.call(actor, key), list(decision.versions), "discarded", decision.reason)
+            _discard(kit, decision.versions, decision.reason, actor, key)
         case AskApproval():
             if decision.what == "promotion":
                 ask(kit, applied, decision.environment, decision.versions, actor, key=key)
@@ -99,6 +98,8 @@ def _do(  # noqa: C901, PLR0912  (one arm a decision)
         case FailOver():
             _open(kit, applied, decision, fleet, actor, FAILED_OVER, f"fail_over:{','.join(decision.versions)}", "bad")
         case Alert():
+            if decision.discards:
+                _discard(kit, decision.discards, decision.reason, actor, f"{key}:discard")
             _open(kit, applied, decision, fleet, actor, ALERT, decision.cause, decision.severity)
         case OpenIncident():
             _open_data(kit, charter.model, decision, actor, key)
@@ -124,11 +125,13 @@ def _train(
     what = [applied.digest, list(segments), data.id if data else None, code_of_training(), list(decision.triggers)]
     key = f"train:{digest_json(what)}"
     if decision.replaces:
-        with kit.write() as tx:
-            models.set_state(
-                tx, kit.call(actor, f"{key}:replace"), list(decision.replaces), "discarded", decision.reason
-            )
+        _discard(kit, decision.replaces, decision.reason, actor, f"{key}:replace")
     train(kit, applied, segments, actor, cause=" and ".join(decision.triggers), key=key, progress=progress)
+
+
+def _discard(kit: Kit, versions: Sequence[str], reason: str, actor: str, key: str) -> None:
+    with kit.write() as tx:
+        models.set_state(tx, kit.call(actor, key), list(versions), "discarded", reason)
 
 
 def _open(

@@ -63,7 +63,21 @@ _APPROVAL = {
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What one snapshot of the database holds of a fleet."""
+    """What one snapshot of the database holds of a fleet.
+
+    Attributes:
+        version: the dataset's newest version.
+        fleet: members, newest versions, champions in production.
+        latest: newest version of each segment.
+        verdicts: of newest versions that are not champions.
+        approvals: version to where its approval stands.
+        previous: segment to the version before its champion.
+        before: for each environment before production, segment to its champion there.
+        incidents: open ones that touch the fleet or its data.
+        scored: the newest moment of the schedule that was scored.
+        failed: segment to the newest training, where that failed.
+        alerted: causes that someone was told of; `tick` the newest tick.
+    """
 
     version: DatasetVersion | None
     fleet: FleetColumns
@@ -71,6 +85,7 @@ class Facts:
     verdicts: Mapping[str, Verdict]
     approvals: Mapping[str, str]
     previous: Mapping[str, str | None]
+    before: Sequence[Mapping[str, str]]
     incidents: Sequence[Incident]
     scored: datetime | None
     failed: Mapping[str, tuple[str, datetime]] | None
@@ -121,6 +136,7 @@ def _read(tx: Transaction, applied: AppliedCharter) -> Facts:
         verdicts=releases.verdicts(tx, candidates, with_gates=False) if candidates else {},
         approvals=_approvals(tx, applied, [v for v in latest.values() if v.id in set(candidates)]),
         previous=models.previous_versions(tx, charter.model, production, list(fleet.segment)),
+        before=[models.champion_ids(tx, charter.model, e) for e in charter.release.environments[:-1]],
         incidents=monitoring.open_for(tx, charter.model, [charter.data.dataset]),
         scored=newest[0].slot if newest else None,
         failed=_failed(tx, charter),
@@ -157,6 +173,7 @@ def _segments(kit: Kit, applied: AppliedCharter, version_id: str) -> tuple[str, 
 
 def _champions(kit: Kit, members: Sequence[str], facts: Facts) -> dict[str, object]:
     champion = dict(zip(facts.fleet.segment, facts.fleet.champion_id, strict=True))
+    since = dict(zip(facts.fleet.segment, facts.fleet.champion_since, strict=True))
     there = {p: kit.blobs.has(p) for p in {v.pack for v in facts.latest.values()}}
     over = {segment for i in facts.incidents if i.kind == FAILED_OVER for segment in i.segments}
     ids = [champion.get(s) for s in members]
@@ -164,6 +181,7 @@ def _champions(kit: Kit, members: Sequence[str], facts: Facts) -> dict[str, obje
     return {
         "champion": [Known.YES if c else Known.NO for c in ids],
         "champion_id": ids,
+        "champion_since": moments(from_iso(t) if (t := since.get(s)) else None for s in members),
         "can_answer": [Known.NO if s in broken else Known.YES if c else Known.UNKNOWN
                        for s, c in zip(members, ids, strict=True)],
         "failed_over": [Known.YES if s in over else Known.NO for s in members],
@@ -193,10 +211,15 @@ def _challengers(charter: Charter, members: Sequence[str], facts: Facts, now: da
         columns["compared"].append(_compared(fleet, i) if i is not None and waits else Compared.UNKNOWN)
         since = from_iso(fleet.trained_at[i]) if i is not None and waits else None
         columns["held_windows"].append(-1 if since is None else max(0, (now - since) // window))
-        columns["reached"].append(-1)
+        columns["reached"].append(_reached(facts, segment, fleet.version_id[i]) if i is not None and waits else -1)
         asked = facts.approvals.get(fleet.version_id[i], "not_asked") if i is not None and waits else None
         columns["approval"].append(_APPROVAL[asked] if asked else Approval.UNKNOWN)
     return dict(columns)
+
+
+def _reached(facts: Facts, segment: str, version: str) -> int:
+    """Return the index of the last environment before production in which a version answers; -1 for none."""
+    return max((i for i, there in enumerate(facts.before) if there.get(segment) == version), default=-1)
 
 
 def _compared(fleet: FleetColumns, i: int) -> Compared:
