@@ -97,6 +97,7 @@ class Execution:
         self._places: set[tuple[int, int]] = set()
         self._as_before: set[int] = set()
         self._tasks = 0
+        self._known = len(nodes)
         self._clock = time.perf_counter()
 
     def run(self) -> None:
@@ -200,6 +201,7 @@ class Execution:
             self._fail(job, f"Its input {argument!r} cannot be mapped over. {error.message}", None)
             return
         self._chunks[job.node.position] = Chunks(job, len(items), [{} for _ in items])
+        self._known += len(items)
         self._note(job, "running")
         prepared = self._prepared[job.node.position]
         parts = []
@@ -372,9 +374,10 @@ class Execution:
         self.counts[state] += 1
         if self._tools.progress is not None:
             names = tuple(dict.fromkeys(j.node.step.name for j in self._running.values()))
-            known = len(self._nodes) + sum(len(c.made) for c in self._chunks.values())
             failed = f"{job.node.step.name}: {error}" if state == "failed" and error else None
-            self._tools.progress(Progress(self._tools.run_id, dict(self.counts), known, names, self.seconds(), failed))
+            self._tools.progress(
+                Progress(self._tools.run_id, dict(self.counts), self._known, names, self.seconds(), failed)
+            )
 
     def _line(self, job: Job, made: dict[str, Stored]) -> None:
         self._places.add((job.node.position, job.part))

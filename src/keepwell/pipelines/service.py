@@ -54,7 +54,7 @@ from keepwell.pipelines.record import Recorder
 from keepwell.pipelines.shelf import Shelf, value_bytes
 from keepwell.pipelines.tasks import Runner
 from keepwell.pipelines.values import encode
-from keepwell.pipelines.workplace import Workplace, is_alive
+from keepwell.pipelines.workplace import Workplace, is_alive, sweep
 
 __all__ = [
     "MOST", "Plan", "has_gone", "log_of", "mark_interrupted", "output", "pipeline_run", "pipeline_runs", "plan_of",
@@ -144,6 +144,7 @@ def _claim(
     db: Database, call: Call, new: PipelineRun, place: Path, stack: ExitStack, *, resumed: bool
 ) -> tuple[PipelineRun, store.Made, Workplace]:
     """Hold the run's folder and record that it runs; return what earlier attempts have made, too."""
+    sweep(place)
     workplace = stack.enter_context(Workplace(place / new.id))
     if not resumed:
         first = _start(db, call, new, workplace)

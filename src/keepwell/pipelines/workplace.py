@@ -33,18 +33,11 @@ class Workplace:
         Raises:
             Conflict: another process works in it.
         """
-        self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        handle = os.open(self.folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         until = time.monotonic() + _SECONDS
-        while True:
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if time.monotonic() > until:
-                    os.close(handle)
-                    raise Conflict(f"The run {self.folder.name} is running in another process; wait for it.") from None
-                time.sleep(0.02)
+        while (handle := _hold(self.folder)) is None:
+            if time.monotonic() > until:
+                raise Conflict(f"The run {self.folder.name} is running in another process; wait for it.")
+            time.sleep(0.02)
         self._handle = handle
         for left in self.folder.iterdir():
             if left.name != "lock":
@@ -64,6 +57,34 @@ class Workplace:
         """Return a path for the next task's files; nothing is there yet."""
         self._tasks += 1
         return str(self.folder / str(self._tasks))
+
+
+def sweep(place: Path) -> None:
+    """Remove the folders of runs that were killed; nothing in them is needed any more."""
+    for folder in place.iterdir() if place.is_dir() else ():
+        handle = _hold(folder, make=False)
+        if handle is not None:
+            remove(folder)
+            os.close(handle)
+
+
+def _hold(folder: Path, *, make: bool = True) -> int | None:
+    """Lock a run's folder and return the lock's handle; None when another process holds it, or it is gone."""
+    if make:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    path = folder / "lock"
+    try:
+        handle = os.open(path, os.O_RDWR | os.O_CLOEXEC | (os.O_CREAT if make else 0), 0o600)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if path.stat().st_ino == os.fstat(handle).st_ino:  # else it was swept in between
+            return handle
+    except (BlockingIOError, FileNotFoundError):
+        pass
+    os.close(handle)
+    return None
 
 
 def remove(path: Path | str) -> None:
