@@ -80,26 +80,26 @@ def start_run(
         finished_at=None,
         error=None,
     )
-
-    def effect() -> Run:
-        if parent is not None:
-            run(tx, parent)
-        store.add(tx, new)
-        failpoints.reach("tracking.started")
-        body = {
-            "name": new.name,
-            "kind": new.kind,
-            "model": model,
-            "parent": parent,
-            "commit": code.commit,
-            "environment": environment,
-            "inputs": [{"kind": i.kind, "name": i.name, "id": i.id, "digest": i.digest} for i in new.inputs],
-        }
-        append(tx, call, Event("run.started", f"run:{new.id}", body))
-        return new
-
     request = ["start_run", new.name, new.kind, model, parent, new.params, new.tags]
-    return once(tx, call, request, effect, Run)
+    return once(tx, call, request, lambda: _start(tx, call, new), Run)
+
+
+def _start(tx: Transaction, call: Call, new: Run) -> Run:
+    if new.parent is not None:
+        run(tx, new.parent)
+    store.add(tx, new)
+    failpoints.reach("tracking.started")
+    body = {
+        "name": new.name,
+        "kind": new.kind,
+        "model": new.model,
+        "parent": new.parent,
+        "commit": new.code.commit,
+        "environment": new.environment,
+        "inputs": [{"kind": i.kind, "name": i.name, "id": i.id, "digest": i.digest} for i in new.inputs],
+    }
+    append(tx, call, Event("run.started", f"run:{new.id}", body))
+    return new
 
 
 def finish_run(
