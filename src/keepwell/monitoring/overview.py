@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import ColumnElement, Float, cast, func, select
 
@@ -105,7 +106,7 @@ def _pooled(
     return [_of_row(row, metric, ends) for row in tx.execute(query.group_by(key).order_by(key))]
 
 
-def _mean(value: ColumnElement[float], metric: str) -> ColumnElement[float]:
+def _mean(value: ColumnElement[Any], metric: str) -> ColumnElement[Any]:
     """Return the mean weighted as the metric wants; of squares for root means. Rows without a value do not count."""
     c = performance.c
     weight = c.volume if metric in _BY_VOLUME else (c[f"n_{metric}"] if metric in COUNTED else c.n)

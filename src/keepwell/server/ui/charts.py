@@ -88,7 +88,7 @@ def bars(items: Sequence[Bar], *, limit: float | None = None, limit_label: str =
                 width=f"{max(0.4, 100 * abs(bar.value) / top):.2f}",
                 mark=mark,
                 shown=bar.shown,
-            )  # fmt: skip
+            )
         )
     note = Markup('<li class="bar-note">{}</li>').format(limit_label) if limit_label else Markup()
     return Markup('<ul class="bars">{}{}</ul>').format(Markup().join(rows), note)
@@ -126,7 +126,7 @@ def histogram(
                 f"{step - 1:.1f}",
                 f"{tall:.1f}",
                 f"{low} to {high}: {count:,} ({count / total:.1%})",
-            )  # fmt: skip
+            )
         )
     outline = Markup()
     if scaled:
@@ -156,7 +156,7 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """An event on the time axis: when (unix seconds), a word of what (`trained`, `promoted`, `incident`), and a text."""
+    """An event on the time axis: when (unix seconds), a word (`trained`, `promoted`, `incident`), a text."""
 
     at: float
     kind: str

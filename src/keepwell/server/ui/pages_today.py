@@ -14,6 +14,7 @@ from keepwell.loop import service as loop
 from keepwell.models import service as models
 from keepwell.monitoring import overview
 from keepwell.monitoring import service as monitoring
+from keepwell.monitoring.model import SignalState
 from keepwell.releases import service as releases
 from keepwell.server.routing import Ask, Body, Html, Reason, Route, SeeOther
 from keepwell.server.ui import links
@@ -22,7 +23,7 @@ from keepwell.server.ui.views_today import FleetToday, Today, needs_of, next_due
 from keepwell.serving import service as serving
 
 WEEKS = 26
-STATES = (
+STATES: tuple[tuple[str, SignalState, str, str], ...] = (
     ("performance", "bad", "bad", "decaying"),
     ("guard", "bad", "bad", "doing harm"),
     ("staleness", "bad", "watch", "stale"),
@@ -69,7 +70,9 @@ def fleet_today(tx: Transaction, applied: AppliedCharter, now: datetime) -> Flee
     except NotFound:
         versions = {}
     answering = len(models.champion_ids(tx, charter.model, charter.release.environments[-1])) if versions else 0
-    states = [(tone, word, counts.get(kind, {}).get(state, 0)) for kind, state, tone, word in STATES]
+    states: list[tuple[str, str, int]] = [
+        (tone, word, counts[kind][state] if kind in counts else 0) for kind, state, tone, word in STATES
+    ]
     states.append(("watch", "held", versions.get("held", 0)))
     weeks = [week for week in overview.by_window(tx, charter.model, metric) if week.complete][-WEEKS:]
     scored = serving.scorings(tx, charter.model, limit=1)

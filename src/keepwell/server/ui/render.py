@@ -16,9 +16,13 @@ from markupsafe import Markup, escape
 
 from keepwell.governance.identity_rules import Principal, may
 from keepwell.server.routing import Ask, Html
-from keepwell.server.ui import charts, links, words
+from keepwell.server.ui import charts, drawings, links, words
 from keepwell.server.ui.static_files import asset
 
+COPY = Markup(
+    '<svg viewBox="0 0 16 16" aria-hidden="true"><rect x="5.5" y="5.5" width="8" height="9" rx="1.5"/>'
+    '<path d="M10.5 3.5V3A1.5 1.5 0 0 0 9 1.5H4A1.5 1.5 0 0 0 2.5 3v7A1.5 1.5 0 0 0 4 11.5"/></svg>'
+)
 NAVIGATION = (
     ("today", "Today", "/"),
     ("models", "Fleets", "/models"),
@@ -48,8 +52,8 @@ def short_id(text: str | None, link: str | None = None) -> Markup:
         shown = Markup('<a href="{}">{}</a>').format(target, shown)
     return Markup(
         '<span class="id" title="{0}">{1}<button type="button" class="copy" data-copy="{0}" '
-        'aria-label="Copy {0}">⧉</button></span>'
-    ).format(text, shown)
+        'aria-label="Copy {0}">{2}</button></span>'
+    ).format(text, shown, COPY)
 
 
 def moment(value: datetime | None, now: datetime) -> Markup:
@@ -100,7 +104,8 @@ def _environment() -> jinja2.Environment:
         "paragraphs": paragraphs,
     }
     made.globals |= {"links": links, "asset": asset, "charts": charts, "data_block": data_block, "signs": words.SIGNS,
-                     "ratios": words.RATIOS, "percent_say": words.percent, "number_say": words.number}  # fmt: skip
+                     "ratios": words.RATIOS, "percent_say": words.percent, "number_say": words.number,
+                     "distribution": drawings.distribution, "strip": drawings.strip}  # fmt: skip
     return made
 
 

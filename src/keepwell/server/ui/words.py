@@ -32,6 +32,17 @@ TONES: dict[str, Tone] = {
 """The colour of a word of state; a word that is not here has none."""
 
 
+_DAY = 86_400
+_UNITS = (
+    (3_570, "min", 60.0),
+    (84_600, "h", 3_600.0),
+    (45 * _DAY, "d", float(_DAY)),
+    (700 * _DAY, "months", 30.44 * _DAY),
+    (math.inf, "years", 365.25 * _DAY),
+)
+"""Up to so many seconds a span is said in this unit, of so many seconds."""
+
+
 def tone_of(state: str) -> Tone:
     """Return the colour of a word of state."""
     return TONES.get(state, "none")
@@ -98,11 +109,8 @@ def ago(moment: datetime, now: datetime) -> str:
     span = abs(seconds)
     if span < 45:
         return "just now" if seconds >= 0 else "in a moment"
-    for limit, unit, divisor in ((3570, "min", 60), (84600, "h", 3600), (45 * 86400, "d", 86400),
-                                 (700 * 86400, "months", 30.44 * 86400), (math.inf, "years", 365.25 * 86400)):  # fmt: skip
-        if span < limit:
-            text = f"{max(1, round(span / divisor))} {unit}"
-            break
+    unit, divisor = next((unit, divisor) for limit, unit, divisor in _UNITS if span < limit)
+    text = f"{max(1, round(span / divisor))} {unit}"
     return f"{text} ago" if seconds >= 0 else f"in {text}"
 
 

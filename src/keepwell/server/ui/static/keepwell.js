@@ -9,8 +9,8 @@
     const button = event.target.closest("button.copy");
     if (!button || !navigator.clipboard) return;
     navigator.clipboard.writeText(button.dataset.copy).then(() => {
-      button.textContent = "✓";
-      setTimeout(() => { button.textContent = "⧉"; }, 1200);
+      button.classList.add("done");
+      setTimeout(() => { button.classList.remove("done"); }, 1200);
     });
   });
 
@@ -91,7 +91,7 @@
       scales: { x: { time: true }, y: { range: reach } },
       axes: [axis, { ...axis, size: 64, values: (u, ticks) => ticks.map((t) => `${three(t)}${chart.unit ? " " + chart.unit : ""}`) }],
       series: [
-        { value: (u, t) => t === null ? "–" : new Date(t * 1000).toLocaleDateString("en-GB", { day: "numeric", month: "short", year: "numeric", timeZone: "UTC" }), label: "" },
+        { value: (u, t) => t === null ? "–" : new Date(t * 1000).toLocaleDateString("en-GB", { day: "numeric", month: "short", year: "numeric", timeZone: "UTC" }), label: chart.when || "Week from" },
         ...chart.lines.map((line) => ({ label: line.name, spanGaps: false, ...look[line.style] || look.main, value: (u, v) => v === null ? "–" : `${three(v)} ${chart.unit}`.trim() })),
       ],
       tzDate: (t) => uPlot.tzDate(new Date(t * 1000), "Etc/UTC"),
@@ -142,6 +142,42 @@
     }
   };
 
+  const hoverMap = (wrap) => {
+    const parts = wrap.querySelectorAll("svg.hovered");
+    if (!parts.length) return;
+    const box = document.createElement("div");
+    box.className = "hover"; box.hidden = true; wrap.appendChild(box);
+    let groups = null;
+    const find = (event) => {
+      const part = event.target.closest("svg.hovered");
+      if (!groups || !part) return null;
+      const at = new DOMPoint(event.clientX, event.clientY).matrixTransform(part.getScreenCTM().inverse());
+      const group = groups[Number(part.dataset.group)];
+      const place = group.boxes.findIndex(([x, y, w, h]) => at.x >= x && at.x < x + w && at.y >= y && at.y < y + h);
+      return place < 0 ? null : [group.keys[place], group.said[place]];
+    };
+    wrap.addEventListener("pointerenter", () => {
+      groups ??= [];
+      if (!groups.length) fetch(wrap.dataset.names).then((answer) => answer.json()).then((found) => { groups = found; });
+    }, { once: true });
+    wrap.addEventListener("pointermove", (event) => {
+      const found = groups && groups.length ? find(event) : null;
+      box.hidden = !found;
+      if (!found) return;
+      box.textContent = found[1];
+      const around = wrap.getBoundingClientRect();
+      const left = Math.min(event.clientX - around.left + 12, around.width - box.offsetWidth);
+      box.style.left = `${Math.max(0, left)}px`;
+      box.style.top = `${event.clientY - around.top + 16}px`;
+    });
+    wrap.addEventListener("pointerleave", () => { box.hidden = true; });
+    wrap.addEventListener("click", (event) => {
+      const found = groups && groups.length ? find(event) : null;
+      if (found) location.href = `${wrap.dataset.page}?${new URLSearchParams({ key: found[0] })}`;
+    });
+  };
+
+  document.querySelectorAll(".map-wrap[data-names]").forEach(hoverMap);
   if (window.uPlot) document.querySelectorAll(".chart[data-chart]").forEach(drawChart);
   if (window.dagre) document.querySelectorAll(".graph[data-graph]").forEach(drawGraph);
 })();

@@ -1,0 +1,207 @@
+"""The list of fleets and models, and the page of one: its map, its worst first, its trend, who answers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+import msgspec
+
+from keepwell.core.clock import from_iso
+from keepwell.core.segments import segment_values
+from keepwell.db import Transaction
+from keepwell.governance.charters import AppliedCharter, current_charter, current_charters
+from keepwell.ledger import service as ledger
+from keepwell.loop import service as loop
+from keepwell.models import service as models
+from keepwell.monitoring import service as monitoring
+from keepwell.releases import service as releases
+from keepwell.server.routing import Ask, Html, Query, Route
+from keepwell.server.ui import charts, links, tiles, views_fleet, words
+from keepwell.server.ui.pages_today import fleet_today
+from keepwell.server.ui.reading import Fleet, read_fleet
+from keepwell.server.ui.render import page
+from keepwell.server.ui.views_today import next_due
+from keepwell.serving import service as serving
+
+PATH = "/models/{model}"
+MARKS = (
+    ("model.versions_registered", "trained"),
+    ("model.promoted", "promoted"),
+    ("model.rolled_back", "promoted"),
+)
+
+
+class FleetQuery(Query, frozen=True, kw_only=True):
+    """Which segments are listed, and how.
+
+    Attributes:
+        q: parts of the key.
+        state: a colour of state.
+        word: a word of state, such as `stale`.
+        sort: what comes first.
+        page: from 1.
+    """
+
+    q: Annotated[str, msgspec.Meta(max_length=200)] = ""
+    state: Literal["", "bad", "watch", "unknown", "ok"] = ""
+    word: Annotated[str, msgspec.Meta(max_length=40)] = ""
+    sort: Literal["worst", "error", "age", "volume", "segment", "version"] = "worst"
+    page: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] = 1
+
+
+def fleets(ask: Ask[None, None]) -> Html:
+    """List fleets and models."""
+    now = ask.kit.clock.now()
+    with ask.read() as tx:
+        found = [fleet_today(tx, applied, now) for applied in current_charters(tx)]
+    found.sort(key=lambda one: (words.TONES.get(one.tone) != "bad", one.name))
+    return page(ask, "models.html", title="Fleets and models", nav="models", json="/api/models", fleets=found)
+
+
+def fleet(ask: Ask[FleetQuery, None]) -> Html:
+    """Show one fleet or model."""
+    wanted = ask.query
+    now = ask.kit.clock.now()
+    with ask.read() as tx:
+        applied = current_charter(tx, ask.path["model"])
+        name = applied.charter.model
+        found = read_fleet(ask.kit.db, tx, applied)
+        context: dict[str, Any] = {
+            "fleet": found,
+            "charter": applied.charter,
+            "waiting": releases.waiting_approvals(tx, name),
+            "scored": next(iter(serving.scorings(tx, name, limit=1)), None),
+            "batch": next(iter(models.batches(tx, model=name, limit=1)), None),
+            "batches": len(models.batches(tx, model=name, limit=1_000)),
+            "ticks": loop.ticks(tx, name, limit=1),
+            "decisions": [
+                one for one in loop.decisions(tx, model=name, limit=30) if one.decision.__struct_config__.tag != "hold"
+            ][:6],
+            "whole": [s for s in monitoring.signals(tx, name, segment="all") if s.kind in ("freshness", "quality")],
+            "marks": _marks(tx, name, found.weeks[0].key if found.weeks else None),
+        }
+    shown = views_fleet.listed(
+        found.rows, q=wanted.q, state=wanted.state, word=wanted.word, sort=wanted.sort, page=wanted.page
+    )
+    return page(
+        ask,
+        "fleet.html",
+        title=name,
+        nav="models",
+        crumbs=[("Fleets and models", "/models")],
+        json=f"/api{links.model(name)}/members",
+        **context,
+        query=wanted,
+        listed=shown,
+        answer=views_fleet.answer_of(found.rows),
+        counts=views_fleet.counts_of(found.rows),
+        states=views_fleet.words_of(found.rows),
+        trend=_trend(found, context["marks"]),
+        map=_map(found),
+        due=next_due(applied, now),
+        pooled=_pooled(found),
+        ages=_ages(found, now),
+        path=links.model(name),
+    )
+
+
+def map_names(ask: Ask[None, None]) -> list[dict[str, object]]:
+    """Return what the tiles of a large map are, for the pointer."""
+    with ask.read() as tx:
+        found = read_fleet(ask.kit.db, tx, current_charter(tx, ask.path["model"]))
+    return tiles.hover_names(found.groups, found.map_tiles)
+
+
+def _map(found: Fleet) -> object:
+    name, rows = found.applied.charter.model, found.rows
+
+    def tile_name(key: str, group: Mapping[str, str]) -> str:
+        return " · ".join(v for c, v in segment_values(key).items() if c not in group) or name
+
+    def note(place: int) -> str:
+        error = rows[place].error
+        said = words.metric(error, found.metric) if error is not None else "no outcomes"
+        return f"{words.SIGNS[rows[place].tone]} {said}"
+
+    def group_href(values: Mapping[str, str]) -> str:
+        parts = " ".join(f"{c}={v}" for c, v in values.items())
+        return links.with_query(links.model(name), q=parts) + "#segments"
+
+    return tiles.draw(
+        found.map_tiles,
+        found.groups,
+        label=f"Map of {words.plural(len(rows), 'segment')} of {name}",
+        href=lambda key: links.segment(name, key),
+        group_href=group_href,
+        name=tile_name,
+        note=note,
+    )
+
+
+def _trend(found: Fleet, marks: list[charts.Mark]) -> dict[str, object] | None:
+    if not found.weeks:
+        return None
+    return charts.series(
+        [from_iso(week.key).timestamp() for week in found.weeks],
+        [
+            charts.Line(f"{words.metric_name(found.metric)} of what answered", [w.value for w in found.weeks]),
+            charts.Line("baseline", [w.baseline for w in found.weeks], "quiet"),
+        ],
+        limit=found.limit,
+        marks=marks,
+        ratio=found.metric in words.RATIOS,
+    )
+
+
+def _marks(tx: Transaction, name: str, since: str | None) -> list[charts.Mark]:
+    """Return what happened to the fleet, for the time axis; several of a kind within one moment are one."""
+    if since is None:
+        return []
+    start = from_iso(since)
+    seen: dict[tuple[str, datetime], str] = {}
+    for kind, word in MARKS:
+        for entry in ledger.entries(tx, subject=f"model:{name}", kind=kind, limit=200):
+            count = entry.body.get("count", 1)
+            if entry.at >= start:
+                seen.setdefault((word, entry.at), f"{word} {words.plural(int(str(count)), 'version')}")
+    for incident in monitoring.incidents(tx, model=name, limit=100):
+        if incident.opened_at >= start:
+            seen[("incident", incident.opened_at)] = incident.title
+    return [charts.Mark(at.timestamp(), kind, text) for (kind, at), text in sorted(seen.items(), key=lambda s: s[0][1])]
+
+
+def _pooled(found: Fleet) -> tuple[float | None, float | None]:
+    """Return the fleet's error and its baseline's over the windows that the charter judges together."""
+    weeks = [week for week in found.weeks if found.since is None or from_iso(week.key) >= found.since]
+    known = [week for week in weeks if week.value is not None]
+    total = sum(week.volume for week in known)
+    if not known or not total:
+        return None, None
+    error = sum((week.value or 0.0) * week.volume for week in known) / total
+    based = [week for week in known if week.baseline is not None]
+    base = sum((week.baseline or 0.0) * week.volume for week in based)
+    return error, base / sum(week.volume for week in based) if based else None
+
+
+def _ages(found: Fleet, now: datetime) -> tuple[float, float] | None:
+    """Return the median and the greatest age in days of what answers."""
+    trained = sorted(row.trained_at for row in found.rows)
+    if not trained:
+        return None
+    days = [(now - from_iso(trained[place])).total_seconds() / 86_400 for place in (len(trained) // 2, 0)]
+    return days[0], days[1]
+
+
+def applied_of(ask: Ask[Any, Any], tx: Transaction) -> AppliedCharter:
+    """Return the charter of the model that the address names."""
+    return current_charter(tx, ask.path["model"])
+
+
+ROUTES = (
+    Route("GET", "/models", "pages.read", fleets, "List fleets and models.", answer=Html),
+    Route("GET", PATH, "pages.read", fleet, "Show a fleet or model.", query=FleetQuery, answer=Html),
+    Route("GET", PATH + "/map", "pages.read", map_names, "Return what the tiles of a map are.",
+          answer=list[dict[str, Any]]),
+)  # fmt: skip
