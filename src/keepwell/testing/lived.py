@@ -68,13 +68,13 @@ data:
   contract:
     columns:
       units: {type: number, min: 0, max: 5000, missing: 0}
-      price: {type: number, min: 0, missing: 0.05}
+      price: {type: number, min: 0, missing: 0.1}
       promotion: {type: text, allowed: ["yes", "no"]}
       format: {type: text, allowed: [large, small]}
     keys_unique: true
     rows: {min: 20, like_history: 0.5}
     like_history: {units: 6}
-    expressions: {"a price when units were sold": "units = 0 OR price > 0"}
+    expressions: {"a price when units were sold": "units = 0 OR price IS NULL OR price > 0"}
 evaluate:
   metrics: [wmape, mape, rmse]
   slices: [promotion]
@@ -366,7 +366,7 @@ def _table(random: np.random.Generator) -> pl.DataFrame:
             for week in range(WEEKS + 1):
                 promoted = (week + place + outlet) % 4 == 0
                 units = level * (1.3 if promoted else 1.0) * (1 + 0.1 * np.sin(week / 2)) * random.normal(1, 0.06)
-                price = None if (week + outlet) % 29 == 0 else round(4.9 - 0.8 * promoted, 2)
+                price = None if (7 * week + 3 * outlet + place) % 41 == 5 else round(4.9 - 0.8 * promoted, 2)
                 rows.append((_day(week), f"{region[0]}{kind[0]}{outlet + 1}".upper(), region, kind, round(units, 1),
                              price, "yes" if promoted else "no"))  # fmt: skip
     names = ("week", "outlet", "region", "format", "units", "price", "promotion")

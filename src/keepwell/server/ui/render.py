@@ -105,7 +105,8 @@ def _environment() -> jinja2.Environment:
     }
     made.globals |= {"links": links, "asset": asset, "charts": charts, "data_block": data_block, "signs": words.SIGNS,
                      "ratios": words.RATIOS, "percent_say": words.percent, "number_say": words.number,
-                     "distribution": drawings.distribution, "strip": drawings.strip}  # fmt: skip
+                     "distribution": drawings.distribution, "strip": drawings.strip,
+                     "weekly": drawings.weeks}  # fmt: skip
     return made
 
 

@@ -1,0 +1,102 @@
+"""Runs: the training dashboard with the list of recorded runs, and one run."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Annotated, Any, Literal
+
+import msgspec
+
+from keepwell.core.clock import from_iso
+from keepwell.db import Transaction
+from keepwell.ledger import service as ledger
+from keepwell.models import service as models
+from keepwell.pipelines import service as pipelines
+from keepwell.server.routing import Ask, Html, Paging, Route
+from keepwell.server.ui.listing import chosen, first_link, next_link
+from keepwell.server.ui.render import page
+from keepwell.server.ui.views_runs import WEEKS, dashboard_of, monday, seconds_of
+from keepwell.tracking import service as tracking
+from keepwell.tracking.model import Run
+
+_PATH = "/runs"
+Text = Annotated[str, msgspec.Meta(max_length=200)]
+
+
+class RunsQuery(Paging, frozen=True, kw_only=True):
+    """Which runs."""
+
+    model: Text = ""
+    kind: Text = ""
+    status: Literal["running", "finished", "failed", "interrupted", ""] = ""
+    parent: Text = ""
+
+
+def runs(ask: Ask[RunsQuery, None]) -> Html:
+    """Show the training dashboard and the newest runs."""
+    wanted, now = ask.query, ask.kit.clock.now()
+    since = monday(now).timestamp() - (WEEKS - 1) * 7 * 86400
+    with ask.read() as tx:
+        trainings = tracking.runs(tx, kind="train", model=wanted.model or None, limit=1_000)
+        found = tracking.runs(
+            tx,
+            model=wanted.model or None,
+            kind=wanted.kind or None,
+            status=wanted.status or None,
+            parent=wanted.parent or None,
+            before=ask.after(str),
+            limit=ask.limit + 1,
+        )
+        piped = pipelines.pipeline_runs(tx, limit=200)
+        names = [one.name for one in models.models(tx, limit=200)]
+    recent = [one for one in piped if from_iso(one.started_at).timestamp() >= since]
+    steps: Counter[str] = Counter()
+    for one in recent:
+        steps.update(one.counts)
+    shown = ask.page(found, lambda run: run.id)
+    return page(
+        ask, "runs.html", title="Runs", nav="runs", json="/api/runs", view=dashboard_of(trainings, now, steps),
+        weeks=WEEKS, runs=shown.items, piped=piped[:8], names=names, query=wanted,
+        filtered=chosen(ask, "model", "kind", "status", "parent"), moment_of=from_iso, seconds_of=seconds_of,
+        next=next_link(ask, _PATH, shown.next), first=first_link(ask, _PATH),
+    )  # fmt: skip
+
+
+def run(ask: Ask[None, None]) -> Html:
+    """Show one run."""
+    with ask.read() as tx:
+        found = tracking.run(tx, ask.path["run"])
+        parent = tracking.run(tx, found.parent) if found.parent else None
+        children = tracking.runs(tx, parent=found.id, limit=50)
+        batches = models.batches(tx, run_id=found.id, limit=20)
+        entries = list(ledger.entries(tx, subject=f"run:{found.id}", limit=20))
+        piped = pipelines_within(tx, found)
+    return page(
+        ask, "run.html", title=found.name, nav="runs", crumbs=[("Runs", _PATH)], json=f"/api/runs/{found.id}",
+        run=found, parent=parent, children=children, batches=batches, entries=entries, piped=piped,
+        took=seconds_of(found), moment_of=from_iso, seconds_of=seconds_of,
+        artifact=lambda name: f"/api/runs/{found.id}/artifacts/{name}",
+    )  # fmt: skip
+
+
+def pipelines_within(tx: Transaction, found: Run) -> list[str]:
+    """Return the pipeline runs that a run started, by the ledger: the same actor's, between its start and its end."""
+    mine = ledger.entries(tx, subject=f"run:{found.id}", limit=10)
+    if not mine:
+        return []
+    end = max(entry.seq for entry in mine) if found.finished_at else None
+    within = ledger.entries(
+        tx, kind="pipeline.run_", actor=found.actor, after=min(entry.seq for entry in mine), before=end, limit=50
+    )
+    return list(dict.fromkeys(entry.subject.partition(":")[2] for entry in within))
+
+
+def json_text(value: Any) -> str:
+    """Return a parameter's value as it is written."""
+    return value if isinstance(value, str) else msgspec.json.encode(value).decode()
+
+
+ROUTES = (
+    Route("GET", _PATH, "runs.read", runs, "Show the training dashboard and runs.", query=RunsQuery, answer=Html),
+    Route("GET", "/runs/{run}", "runs.read", run, "Show a run.", answer=Html),
+)
