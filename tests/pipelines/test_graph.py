@@ -97,6 +97,15 @@ def test_nan_in_parameters_is_refused() -> None:
     refused("cannot be recorded", make(STEPS[0], path=float("inf")))
 
 
+@pytest.mark.parametrize(
+    "params",
+    [{"api_key": "k"}, {"db.password": "p"}, {"token": "t"}, {"url": "https://u:p@h/x"}, {"a": {"b": ["s3://k:s@b"]}}],
+)
+def test_secrets_are_no_parameters(params: dict[str, object]) -> None:
+    refused("parameters are recorded", make(STEPS[0], path="x", **params))
+    assert plan(make(STEPS[0], path="x", max_tokens=5, password="", url="https://h/x@y"))
+
+
 def test_circles_are_named() -> None:
     a, b, c = (Step(n, Reference("x.py:f"), inputs={"x": m}) for n, m in (("a", "c"), ("b", "a"), ("c", "b")))
     with pytest.raises(InvalidInput, match=r"circle: (a -> b -> c -> a|b -> c -> a -> b|c -> a -> b -> c)\."):

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from keepwell.core.errors import InvalidInput
+from keepwell.core.secrets import HIDDEN, hide_credentials
 from keepwell.tracking import rules
 from keepwell.tracking.model import Input
 
@@ -61,9 +62,9 @@ def test_params_are_json() -> None:
      "private_key", "github_token", "credentials"],
 )  # fmt: skip
 def test_secrets_are_hidden(name: str) -> None:
-    assert rules.mask(name, "hunter2") == rules.HIDDEN
-    assert rules.mask("outer", {name: "hunter2", "n": 1}) == {name: rules.HIDDEN, "n": 1}
-    assert rules.accept_tags({name: "hunter2"}) == {name: rules.HIDDEN}
+    assert rules.mask(name, "hunter2") == HIDDEN
+    assert rules.mask("outer", {name: "hunter2", "n": 1}) == {name: HIDDEN, "n": 1}
+    assert rules.accept_tags({name: "hunter2"}) == {name: HIDDEN}
 
 
 @pytest.mark.parametrize("name", ["max_tokens", "tokenizer", "token_column", "passes", "key", "keys", "secretary"])
@@ -84,13 +85,13 @@ def test_other_names_are_not(name: str) -> None:
     ],
 )
 def test_credentials_of_addresses_are_hidden(text: str, masked: str) -> None:
-    assert rules.mask_address(text) == masked
+    assert hide_credentials(text) == masked
     assert rules.mask("remote", [text]) == [masked]
 
 
 @given(st.text(max_size=200))
 def test_masking_ends_and_is_stable(text: str) -> None:
-    assert rules.mask_address(rules.mask_address(text)) == rules.mask_address(text)
+    assert hide_credentials(hide_credentials(text)) == hide_credentials(text)
 
 
 def test_inputs_and_artifacts_name_digests() -> None:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import dis
+import sys
 from dataclasses import dataclass
 from functools import lru_cache
 from types import CodeType
 
-_HAS_DOCSTRING = 0x4000000  # CO_HAS_DOCSTRING, Python 3.13
+_HAS_DOCSTRING = 0x4000000  # CO_HAS_DOCSTRING, Python 3.14
 _FUNCTION = 0x1 | 0x2  # CO_OPTIMIZED | CO_NEWLOCALS
 _ATTRIBUTES = frozenset({"LOAD_ATTR", "LOAD_METHOD"})
-_GLOBALS = frozenset({"LOAD_GLOBAL", "LOAD_NAME"})
+_GLOBALS = frozenset({"LOAD_GLOBAL", "LOAD_NAME", "LOAD_FROM_DICT_OR_GLOBALS"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,18 +85,15 @@ def _shape(same: _Same) -> Shape:
 
 
 def _constants(code: CodeType) -> tuple[object, ...]:
-    """Return the constants with the docstring replaced by None."""
+    """Return the constants; a docstring, and the line a class starts at (Python 3.13), are replaced by None."""
     found = code.co_consts
+    if "__firstlineno__" in code.co_names:
+        found = tuple(None if type(c) is int and c == code.co_firstlineno else c for c in found)
     is_function = code.co_flags & _FUNCTION == _FUNCTION and not code.co_name.startswith("<")
-    if found and isinstance(found[0], str) and is_function and _first_is_docstring(code):
-        return (None, *found[1:])
+    if found and isinstance(found[0], str) and is_function:
+        has_docstring = sys.version_info < (3, 14) or bool(code.co_flags & _HAS_DOCSTRING)
+        return (None, *found[1:]) if has_docstring else found
     return found
-
-
-def _first_is_docstring(code: CodeType) -> bool:
-    import sys
-
-    return bool(code.co_flags & _HAS_DOCSTRING) if sys.version_info >= (3, 13) else True
 
 
 def _references(code: CodeType) -> tuple[tuple[Global, ...], tuple[Import, ...]]:

@@ -15,6 +15,7 @@ from keepwell.charter.findings import listed, nearest, shown
 from keepwell.core.digests import canonical_json
 from keepwell.core.errors import InvalidInput, TooLarge
 from keepwell.core.names import check_name
+from keepwell.core.secrets import hide_credentials, names_secret
 from keepwell.pipelines.model import Command, Pipeline, Reference, Step
 
 MOST_STEPS = 10_000
@@ -100,7 +101,7 @@ def plan(pipeline: Pipeline, values: Iterable[str] = ()) -> tuple[Node, ...]:
         )
     if not pipeline.steps:
         raise InvalidInput(f"The pipeline {pipeline.name!r} has no steps.")
-    canonical_json(dict(pipeline.params))
+    check_params(pipeline.params)
     places: dict[str, int] = {}
     for index, one in enumerate(pipeline.steps):
         _check_step(one)
@@ -120,6 +121,24 @@ def plan(pipeline: Pipeline, values: Iterable[str] = ()) -> tuple[Node, ...]:
         )
         for position, index in enumerate(order)
     )
+
+
+def check_params(params: Mapping[str, object]) -> None:
+    """Refuse parameters that cannot be recorded, or must not be.
+
+    Raises:
+        InvalidInput: a value is no JSON, a name says that it is a secret, or an address holds credentials.
+    """
+    recorded = canonical_json(dict(params)).decode()
+    named = next((name for name, value in params.items() if names_secret(name) and value not in (None, "")), None)
+    if named is not None or hide_credentials(recorded) != recorded:
+        what = (
+            "A parameter holds an address with credentials" if named is None else f"{shown(named)} is a secret's name"
+        )
+        raise InvalidInput(
+            f"{what}, and parameters are recorded: hand secrets to a command with `passes`, or read them in the step.",
+            where="params",
+        )
 
 
 def feeds(nodes: Sequence[Node]) -> list[list[int]]:

@@ -297,6 +297,7 @@ def _with_defaults(pipeline: Pipeline, params: Mapping[str, object]) -> dict[str
             known = ", ".join(pipeline.params) or "none"
             raise InvalidInput(f"The pipeline has no parameter {name!r}; it has {known}.", where="params")
     chosen = {**pipeline.params, **params}
+    graph.check_params(chosen)
     return dict(msgspec.json.decode(canonical_json(chosen)))
 
 

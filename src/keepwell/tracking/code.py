@@ -8,8 +8,8 @@ import shutil
 import subprocess
 from pathlib import Path
 
+from keepwell.core.secrets import hide_credentials
 from keepwell.tracking.model import Code
-from keepwell.tracking.rules import mask_address
 
 _SECONDS = 20
 _SOURCES = frozenset({".py", ".r", ".sql", ".yaml", ".yml", ".toml", ".sh", ".jl", ".js", ".ipynb"})
@@ -37,7 +37,7 @@ def code_version(folder: Path) -> Code:
         commit=commit.decode().strip() if commit else None,
         dirty=dirty,
         diff=_difference(root, status, commit is not None) if status else None,
-        remote=mask_address(remote.decode("utf-8", "replace").strip()) if remote else None,
+        remote=hide_credentials(remote.decode("utf-8", "replace").strip()) if remote else None,
     )
 
 

@@ -3,24 +3,16 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Mapping, Sequence
 
 from keepwell.core.digests import canonical_json, check_digest
 from keepwell.core.errors import Conflict, InvalidInput
 from keepwell.core.names import check_name
+from keepwell.core.secrets import HIDDEN, hide_credentials, names_secret
 from keepwell.tracking.model import Input, Mark, Run, Status
 
 LIMIT = 10_000
 """How many params, metrics, tags, inputs or artifacts one run has at most (of each)."""
-
-_URL_CREDENTIALS = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]{0,30}://)[^/\s?#]{0,2000}@")
-_SECRET = re.compile(
-    r"(^|[_.\- ])(pass(word|wd|phrase)?|secret|api[_-]?key|access[_-]?key|private[_-]?key|credentials?"
-    r"|(access|auth|api|bearer|refresh)[_-]?token|token)$",
-    re.IGNORECASE,
-)
-HIDDEN = "(hidden)"
 
 
 def mark_of(value: float | None) -> Mark | None:
@@ -34,17 +26,12 @@ def mark_of(value: float | None) -> Mark | None:
     return None
 
 
-def mask_address(text: str) -> str:
-    """Return the text with the credentials of every URL in it masked."""
-    return _URL_CREDENTIALS.sub(rf"\g<scheme>{HIDDEN}@", text)
-
-
 def mask(name: str, value: object) -> object:
     """Return a value as it may be stored: hidden when its name says it is a secret, URLs without credentials."""
-    if _SECRET.search(name) and value not in (None, ""):
+    if names_secret(name) and value not in (None, ""):
         return HIDDEN
     if isinstance(value, str):
-        return mask_address(value)
+        return hide_credentials(value)
     if isinstance(value, Mapping):
         return {str(k): mask(str(k), v) for k, v in value.items()}
     if isinstance(value, Sequence) and not isinstance(value, bytes):
