@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import signal
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -27,6 +30,7 @@ def test_a_lease_given_back_can_be_taken_at_once(kit: Kit) -> None:
 
 
 def test_a_holder_that_slept_past_its_lease_cannot_write(kit: Kit, clock: SimulatedClock) -> None:
+    kit = replace(kit, wall=clock)
     with holding(kit, "loop:m") as sleeper:
         clock.advance(LASTS + timedelta(seconds=1))
         with holding(kit, "loop:m") as awake:
@@ -37,6 +41,7 @@ def test_a_holder_that_slept_past_its_lease_cannot_write(kit: Kit, clock: Simula
 
 
 def test_an_old_holder_does_not_give_back_what_is_not_its_own(kit: Kit, clock: SimulatedClock) -> None:
+    kit = replace(kit, wall=clock)
     with holding(kit, "loop:m"):
         clock.advance(LASTS + timedelta(seconds=1))
         late = holding(kit, "loop:m")
@@ -44,3 +49,21 @@ def test_an_old_holder_does_not_give_back_what_is_not_its_own(kit: Kit, clock: S
     with pytest.raises(Unavailable), holding(kit, "loop:m"):
         pass
     late.__exit__(None, None, None)
+
+
+def test_a_simulated_clock_takes_no_lease_from_who_works(kit: Kit, clock: SimulatedClock) -> None:
+    with holding(kit, "loop:m"):
+        clock.advance(LASTS * 1000)
+        with pytest.raises(Unavailable), holding(kit, "loop:m"):
+            pass
+
+
+def test_one_that_was_killed_keeps_nobody_waiting(kit: Kit) -> None:
+    child = os.fork()
+    if child == 0:
+        with holding(kit, "loop:m"):
+            os.kill(os.getpid(), signal.SIGKILL)
+    os.waitpid(child, 0)
+    with holding(kit, "loop:m") as held, held.write():
+        pass
+    assert list((kit.home / "leases").iterdir()) == []

@@ -177,6 +177,31 @@ def certify(
     return [found[version] for version in version_ids]
 
 
+def certify_anew(kit: Kit, applied: AppliedCharter, actor: str) -> list[Verdict]:
+    """Judge the challengers of a fleet whose verdicts do not count any more: other gates, or another champion."""
+    charter = applied.charter
+    with kit.read() as tx:
+        fleet = models.fleet_columns(tx, charter.model, charter.release.environments[-1])
+        waiting = {
+            version: champion
+            for version, champion, state in zip(fleet.version_id, fleet.champion_id, fleet.state, strict=True)
+            if version != champion and state in ("registered", "held")
+        }
+        verdicts = releases.verdicts(tx, list(waiting), with_gates=False) if waiting else {}
+    gates = all_gates(charter)
+    digest = releases.rules_digest(gates)
+    against = any(gate.reference == "champion" for gate in gates)
+    old = [
+        version
+        for version, champion in waiting.items()
+        if (found := verdicts.get(version)) is None
+        or found.void is not None
+        or found.rules != digest
+        or (against and found.champion != champion)
+    ]
+    return certify(kit, applied, old, actor) if old else []
+
+
 def judge_now(tx: Transaction, charter: Charter, versions: Sequence[ModelVersion]) -> FleetVerdict:
     """Return what the gates of a charter say of versions on the evidence that is kept; change nothing."""
     gates = all_gates(charter)

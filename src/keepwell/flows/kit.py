@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from keepwell.blobs import LocalBlobs
 from keepwell.core.calls import Call
-from keepwell.core.clock import Clock
+from keepwell.core.clock import Clock, SystemClock
 from keepwell.core.ids import Ids
 from keepwell.db import Database, Transaction, read, write
 
@@ -25,6 +25,7 @@ class Kit:
         clock: tells the time, real or simulated.
         ids: makes ids.
         workers: how many processes long work may use.
+        wall: the machine's own time, also where `clock` is simulated: leases end by it.
         guard: asked at the start of every write transaction; raises when this process may no longer write (its lease
             was taken over).
     """
@@ -35,6 +36,7 @@ class Kit:
     clock: Clock
     ids: Ids
     workers: int = 2
+    wall: Clock = field(default_factory=SystemClock)
     guard: Callable[[Transaction], None] | None = None
 
     def call(self, actor: str, key: str | None = None) -> Call:

@@ -15,17 +15,18 @@ import polars as pl
 from keepwell.charter.model import Charter
 from keepwell.core import failpoints
 from keepwell.core.clock import iso
-from keepwell.core.errors import Damaged, NotFound, Unavailable
+from keepwell.core.errors import Unavailable
 from keepwell.core.spans import parse_span
 from keepwell.datasets.model import DatasetVersion, Form
 from keepwell.datasets.parts import encode
 from keepwell.db import Transaction
 from keepwell.flows.ahead import with_future
+from keepwell.flows.answers import readable
 from keepwell.flows.frames import frame_of, last_known, latest_version
 from keepwell.flows.kit import Kit
 from keepwell.flows.publish import publish
 from keepwell.forecasting.service import forecast
-from keepwell.forecasting.task import lead_steps, task_of
+from keepwell.forecasting.task import Task, lead_steps, task_of
 from keepwell.governance.charters import AppliedCharter
 from keepwell.models import service as models
 from keepwell.models.model import ModelVersion
@@ -64,7 +65,7 @@ def score(kit: Kit, applied: AppliedCharter, slot: datetime, actor: str) -> Scor
         champions, before = _versions(tx, charter, environment)
     answers = {"champion": _answers(kit, champions)}
     if "last_champion" in charter.fallback:
-        answers["last_champion"] = _answers(kit, [v for v in before if v.segment not in answers["champion"]])
+        answers["last_champion"] = _answers(kit, before)
     frame = frame_of(kit, version.id)
     origin = last_known(frame, charter.data.time, charter.data.target)
     rows = _rows(applied, frame, origin, slot, answers)
@@ -82,23 +83,9 @@ def _versions(tx: Transaction, charter: Charter, environment: str) -> tuple[list
 
 
 def _answers(kit: Kit, versions: Sequence[ModelVersion]) -> Answers:
-    """Return the bytes of the versions that can be read, whole packs at once where all is well."""
-    try:
-        return {v.segment: (v.id, data) for v, data in zip(versions, _artifacts(kit, versions), strict=True)}
-    except (Damaged, NotFound):
-        return {v.segment: (v.id, data[0]) for v in versions if (data := _one(kit, v))}
-
-
-def _artifacts(kit: Kit, versions: Sequence[ModelVersion]) -> list[bytes]:
-    found = models.artifacts(kit.blobs, versions)
-    return [found[v.segment] for v in versions]
-
-
-def _one(kit: Kit, version: ModelVersion) -> list[bytes]:
-    try:
-        return [models.artifact(kit.blobs, version)]
-    except (Damaged, NotFound):
-        return []
+    """Return the versions whose bytes can be read."""
+    found = readable(kit, versions)
+    return {v.segment: (v.id, found[v.segment]) for v in versions if v.segment in found}
 
 
 def _rows(
@@ -111,25 +98,45 @@ def _rows(
     last = frame.filter(pl.col(charter.data.target).is_not_null())[charter.data.time].max()
     late = _late_steps(last, slot, charter.forecast.every)
     ahead, _ = with_future(frame, charter.data, charter.forecast.every, Path(applied.folder), lead + late)
-    serving_now = {segment: data for who in ANSWERED_BY[:2] for segment, (_, data) in answers.get(who, {}).items()}
-    made = forecast(serving_now, ahead, task, origin, lead + late)
+    made, by = _forecast(ahead, task, origin, lead + late, answers)
     if late:
         times = made[charter.data.time].unique().sort().tail(lead)
         made = made.filter(pl.col(charter.data.time).is_in(times.implode()))
-    return _answered(made, answers, baseline="baseline" in charter.fallback)
+    return _answered(made, by, answers, baseline="baseline" in charter.fallback)
 
 
-def _answered(made: pl.DataFrame, answers: Mapping[str, Answers], *, baseline: bool) -> pl.DataFrame:
-    by = {segment: who for who in ANSWERED_BY[:2] for segment in answers.get(who, {})}
-    ids = {segment: found[0] for who in answers.values() for segment, found in who.items()}
+def _forecast(
+    ahead: pl.DataFrame, task: Task, origin: str, steps: int, answers: Mapping[str, Answers]
+) -> tuple[pl.DataFrame, dict[str, str]]:
+    """Forecast with the champions; where one gave nothing at all, with the champion before it.
+
+    Returns:
+        The rows, and who answered for each segment.
+    """
+    by = {segment: who for who in reversed(ANSWERED_BY[:2]) for segment in answers.get(who, {})}
+    made = forecast({s: answers[who][s][1] for s, who in by.items()}, ahead, task, origin, steps)
+    silent = made.group_by("segment").agg(pl.col("forecast").is_null().all())
+    again = {s for s, none in silent.iter_rows() if none and by.get(s) == "champion"} & set(
+        answers.get("last_champion", {})
+    )
+    if not again:
+        return made, by
+    by |= dict.fromkeys(again, "last_champion")
+    return forecast({s: answers[who][s][1] for s, who in by.items()}, ahead, task, origin, steps), by
+
+
+def _answered(
+    made: pl.DataFrame, by: Mapping[str, str], answers: Mapping[str, Answers], *, baseline: bool
+) -> pl.DataFrame:
+    """Say for each row which version made it and in which role; what no version made is the baseline's."""
+    who = pl.DataFrame(
+        [(segment, answers[role][segment][0], role) for segment, role in by.items()],
+        {"segment": pl.String, "version": pl.String, "answered_by": pl.String}, orient="row",
+    )  # fmt: skip
     has = pl.col("forecast").is_not_null()
-    segment = pl.col("segment")
-    rows = made.with_columns(
-        pl.when(has).then(segment.replace_strict(ids, default=None, return_dtype=pl.String)).alias("version"),
-        pl.when(has)
-        .then(segment.replace_strict(by, default=None, return_dtype=pl.String))
-        .otherwise(pl.lit("baseline"))
-        .alias("answered_by"),
+    rows = made.join(who, on="segment", how="left", maintain_order="left").with_columns(
+        pl.when(has).then("version").alias("version"),
+        pl.when(has).then("answered_by").otherwise(pl.lit("baseline")).alias("answered_by"),
         pl.coalesce("forecast", "baseline").alias("forecast"),
     )
     allowed = ANSWERED_BY if baseline else ANSWERED_BY[:2]

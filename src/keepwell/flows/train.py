@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from keepwell.charter.model import Charter
 from keepwell.core import failpoints
 from keepwell.core.errors import NotFound, Unavailable
 from keepwell.flows import fitting
+from keepwell.flows.answers import readable
 from keepwell.flows.certify import Certified, Lineage, register_and_gate
 from keepwell.flows.fitting import Member
 from keepwell.flows.frames import frame_of, last_known, latest_version
@@ -35,6 +36,7 @@ from keepwell.tracking.machine import environment_of, machine_of
 from keepwell.tracking.model import Code, Input, Status
 
 KIND = "train"
+STEP_FAILED = "step_failed"
 ONE_PROCESS = 60_000
 """Up to this many rows a fleet is fitted in this process: starting others would take longer."""
 
@@ -130,7 +132,22 @@ def train(
 
 def segments_of(kit: Kit, applied: AppliedCharter, version_id: str) -> tuple[str, ...]:
     """Return the segments that a dataset version holds, sorted, as they are known at its last known time."""
-    return _segments(kit, applied.digest, version_id, msgspec.json.encode(applied.charter), applied.folder)
+    unguarded = replace(kit, guard=None)
+    return _segments(unguarded, applied.digest, version_id, msgspec.json.encode(applied.charter), applied.folder)
+
+
+def finish_left(kit: Kit, applied: AppliedCharter, actor: str) -> None:
+    """End the runs that a process which is gone left open: finished when it had registered its versions.
+
+    Only for who holds the lease of this fleet's loop: a run of its own that is open has nobody left to end it.
+    """
+    with kit.read() as tx:
+        left = tracking.runs(tx, model=applied.charter.model, kind=KIND, status="running", limit=50)
+        mine = [run.id for run in left if run.actor == actor]
+        done = {v.run_id for v in models.latest_versions(tx, applied.charter.model).values()} if mine else set()
+    for run_id in mine:
+        if run_id in done:
+            _end(kit, actor, run_id, "finished", None)
 
 
 def code_of_training() -> str:
@@ -150,7 +167,6 @@ def _code() -> Code:
 
 @lru_cache(maxsize=16)
 def _segments(kit: Kit, digest: str, version_id: str, charter: bytes, folder: str) -> tuple[str, ...]:
-
     task = task_of(msgspec.json.decode(charter, type=Charter), Path(folder))
     frame = frame_of(kit, version_id)
     origin = last_known(frame, task.data.time, task.data.target)
@@ -170,7 +186,7 @@ def _fit(
 ) -> tuple[PipelineRun, list[Member]]:
     with kit.read() as tx:
         rivals = models.versions_by_id(tx, [champions[s] for s in segments if s in champions])
-    values = {"rows": frame, "rivals": msgspec.msgpack.encode(models.artifacts(kit.blobs, rivals))}
+    values = {"rows": frame, "rivals": msgspec.msgpack.encode(readable(kit, rivals))}
     small = frame.height <= ONE_PROCESS or kit.workers == 1 or len(segments) == 1
     chunk = len(segments) if small else -(-len(segments) // min(len(segments), kit.workers * 3))
     params = {
@@ -185,7 +201,7 @@ def _fit(
             runner=runner, progress=progress, values=values, home=kit.home,
         )  # fmt: skip
     if done.state != "finished":
-        raise Unavailable(f"The training did not finish: {done.error}", code="step_failed")
+        raise Unavailable(f"The training did not finish: {done.error}", code=STEP_FAILED)
     with kit.read() as tx:
         members: list[Member] = output(tx, kit.blobs, done.id, fitting.STEP, list[Member])
     return done, members

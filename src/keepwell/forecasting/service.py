@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from functools import cache
 from typing import Any
 
@@ -82,7 +83,8 @@ def forecast(
     """Forecast every live series for the steps after an origin.
 
     Args:
-        artifacts: segment to the bytes of its model; rows of other segments get no forecast, but a baseline.
+        artifacts: segment to the bytes of its model; rows of other segments get no forecast, but a baseline, and so do
+            those whose model was trained on other columns than the charter makes now.
         frame: the history of every series; rows after the origin may hold columns that are known ahead.
         task: what is forecast.
         origin: the last time whose targets may be used.
@@ -207,7 +209,8 @@ def _forecast_samples(artifacts: Mapping[str, bytes], source: Source, grid: Grid
         examples = examples_of(source, samples.take(rows))
         for c in np.unique(code[rows]):
             a, b = np.searchsorted(code[rows], (c, c + 1))
-            values[rows[a:b]] = _answer(source.task, states[c], examples.take(slice(int(a), int(b))))
+            with suppress(InvalidInput):
+                values[rows[a:b]] = _answer(source.task, states[c], examples.take(slice(int(a), int(b))))
     baseline = baseline_of(source, samples)
     panel = source.panel
     frame = panel.keys[samples.series] if source.task.data.keys else pl.DataFrame()

@@ -7,12 +7,13 @@ from typing import assert_never
 
 from keepwell.core.clock import from_iso
 from keepwell.core.digests import digest_json
+from keepwell.core.errors import KeepwellError
 from keepwell.datasets.service import latest as latest_dataset
 from keepwell.flows.kit import Kit
 from keepwell.flows.promote import ask, promote_fleet, roll_back_fleet
 from keepwell.flows.receive import receive
 from keepwell.flows.score import score
-from keepwell.flows.train import code_of_training, train
+from keepwell.flows.train import KIND, STEP_FAILED, code_of_training, train
 from keepwell.governance.charters import AppliedCharter
 from keepwell.loop.decisions import (
     Advance,
@@ -31,12 +32,13 @@ from keepwell.loop.decisions import (
     Score,
     Train,
 )
-from keepwell.loop.observe import ALERT, FAILED_OVER
+from keepwell.loop.observe import ALERT, ASKED, FAILED_OVER
 from keepwell.loop.ticks import Tick
 from keepwell.models import service as models
 from keepwell.monitoring import service as monitoring
 from keepwell.monitoring.model import Severity
 from keepwell.pipelines.model import Progress
+from keepwell.tracking import service as tracking
 
 
 def act(
@@ -47,7 +49,7 @@ def act(
     actor: str,
     progress: Callable[[Progress], None] | None = None,
 ) -> None:
-    """Do what a tick decided, in its order.
+    """Do what a tick decided, in its order. Where one thing fails, the others are done all the same.
 
     Args:
         kit: the opened house.
@@ -56,9 +58,22 @@ def act(
         fleet: the segments that it decided for.
         actor: who acts: the loop of this charter.
         progress: called as steps of trainings end.
+
+    Raises:
+        Conflict: another process took over.
+        KeepwellError: the first thing that failed; a training that failed is recorded as such and raises nothing.
     """
+    failed: list[KeepwellError] = []
     for place, decision in enumerate(tick.decisions):
-        _do(kit, applied, decision, fleet, actor, f"{tick.id}:{place}", progress)
+        try:
+            _do(kit, applied, decision, fleet, actor, f"{tick.id}:{place}", progress)
+        except KeepwellError as error:
+            if error.code == "lease_lost":
+                raise
+            if error.code != STEP_FAILED:
+                failed.append(error)
+    if failed:
+        raise failed[0]
 
 
 def _do(  # noqa: C901, PLR0912  (one arm a decision)
@@ -94,9 +109,10 @@ def _do(  # noqa: C901, PLR0912  (one arm a decision)
             if decision.what == "promotion":
                 ask(kit, applied, decision.environment, decision.versions, actor, key=key)
             else:
-                _open(kit, applied, decision, fleet, actor, "approval", f"training:{charter.model}", "watch")
+                _open(kit, applied, decision, fleet, actor, ASKED, f"training:{charter.model}", "watch")
         case FailOver():
-            _open(kit, applied, decision, fleet, actor, FAILED_OVER, f"fail_over:{','.join(decision.versions)}", "bad")
+            cause = f"{FAILED_OVER}:{','.join(decision.versions)}"
+            _open(kit, applied, decision, fleet, actor, FAILED_OVER, cause, "bad")
         case Alert():
             if decision.discards:
                 _discard(kit, decision.discards, decision.reason, actor, f"{key}:discard")
@@ -118,11 +134,20 @@ def _train(
     kit: Kit, applied: AppliedCharter, decision: Train, fleet: tuple[str, ...], actor: str,
     progress: Callable[[Progress], None] | None,
 ) -> None:  # fmt: skip
-    """Train under a key of what is trained from what: after a crash the same training goes on."""
+    """Train under a key of what is trained from what: after a crash the same training goes on.
+
+    The newest versions are a part of the key, and a newest run that failed: after either, the same data is a training
+    of its own.
+    """
     segments = decision.scope.of(fleet)
     with kit.read() as tx:
         data = latest_dataset(tx, applied.charter.data.dataset)
-    what = [applied.digest, list(segments), data.id if data else None, code_of_training(), list(decision.triggers)]
+        newest = models.latest_versions(tx, applied.charter.model)
+        failed = [r.id for r in tracking.runs(tx, model=applied.charter.model, kind=KIND, limit=1)
+                  if r.status in ("failed", "interrupted")]  # fmt: skip
+    before = [newest[s].id if s in newest else None for s in segments]
+    what = [applied.digest, list(segments), data.id if data else None, code_of_training(), list(decision.triggers),
+            before, failed]  # fmt: skip
     key = f"train:{digest_json(what)}"
     if decision.replaces:
         _discard(kit, decision.replaces, decision.reason, actor, f"{key}:replace")

@@ -11,7 +11,7 @@ import numpy as np
 from keepwell.charter.model import Charter
 from keepwell.charter.risk import all_approvals
 from keepwell.core.clock import from_iso
-from keepwell.core.errors import NotFound
+from keepwell.core.errors import Damaged, NotFound
 from keepwell.core.spans import parse_span
 from keepwell.datasets import service as datasets
 from keepwell.datasets.model import DatasetVersion
@@ -22,6 +22,7 @@ from keepwell.flows.train import KIND, code_of_training, segments_of
 from keepwell.flows.watch import Watched
 from keepwell.governance.charters import AppliedCharter
 from keepwell.loop import service as ticks
+from keepwell.loop.decisions import Alert, Decision, causes
 from keepwell.loop.model import (
     Approval,
     Arriving,
@@ -36,6 +37,7 @@ from keepwell.loop.model import (
     unknown_state,
     with_columns,
 )
+from keepwell.loop.ticks import Tick
 from keepwell.models import service as models
 from keepwell.models.model import FleetColumns, ModelVersion
 from keepwell.monitoring import service as monitoring
@@ -45,10 +47,15 @@ from keepwell.releases import service as releases
 from keepwell.releases.model import Verdict
 from keepwell.serving import service as serving
 from keepwell.tracking import service as tracking
+from keepwell.tracking.model import Run
 
 ALERT = "alert"
 """Kind of the incidents that tell a person of a cause; they are over when the cause no longer stands."""
 FAILED_OVER = "fail_over"
+ASKED = "approval"
+"""Kind of the incidents by which a person is asked to let the loop train."""
+RUNS = 200
+"""So many newest trainings tell which segments' last one failed."""
 WHOLE_FLEET: tuple[SignalKind, SignalKind] = ("freshness", "quality")
 _GATES = {"passed": Gates.PASSED, "failed": Gates.FAILED, "undecided": Gates.UNDECIDED}
 _COMPARED = {"better": Compared.BETTER, "worse": Compared.WORSE, "same": Compared.SAME}
@@ -72,10 +79,12 @@ class Facts:
         verdicts: of newest versions that are not champions.
         approvals: version to where its approval stands.
         previous: segment to the version before its champion.
+        packs: champion to the digest of the pack that holds its bytes.
         before: for each environment before production, segment to its champion there.
         incidents: open ones that touch the fleet or its data.
         scored: the newest moment of the schedule that was scored.
         failed: segment to the newest training, where that failed.
+        asked: the newest request of the loop to let it train, where a person has not answered yet or refused lately.
         alerted: causes that someone was told of; `tick` the newest tick.
     """
 
@@ -85,10 +94,12 @@ class Facts:
     verdicts: Mapping[str, Verdict]
     approvals: Mapping[str, str]
     previous: Mapping[str, str | None]
+    packs: Mapping[str, str]
     before: Sequence[Mapping[str, str]]
     incidents: Sequence[Incident]
     scored: datetime | None
-    failed: Mapping[str, tuple[str, datetime]] | None
+    failed: Mapping[str, tuple[str, datetime]]
+    asked: Incident | None
     alerted: frozenset[str]
     tick: str | None
 
@@ -98,24 +109,22 @@ def observe(kit: Kit, applied: AppliedCharter, watched: Watched) -> State:
     charter = applied.charter
     with kit.read() as tx:
         facts = _read(tx, applied)
-    members = list(facts.fleet.segment)
-    if facts.version is not None:
-        members = sorted({*members, *_segments(kit, applied, facts.version.id)})
+    members = _members(kit, applied, facts)
     state = unknown_state(charter.model, applied.digest, members)
     state = with_columns(state, **_champions(kit, members, facts))
     state = with_columns(state, **_challengers(charter, members, facts, kit.clock.now()))
-    state = with_columns(state, **_trainings(members, facts))
+    state = with_columns(state, **_trainings(charter, members, facts, kit.clock.now()))
     state = with_columns(state, **_signals(members, watched))
     return with_columns(
         state,
         data_latest=facts.version.id if facts.version else None,
         code_latest=code_of_training(),
         incidents=tuple(facts.incidents),
-        recoveries=_recoveries(facts),
+        recoveries=_recoveries(facts, members),
         arrivals=tuple(Arriving(file.uri) for file in waiting(kit, applied)),
         conditioning=Known.NO,
         scoring=Known.NO,
-        scored=Known.NO if facts.scored is None else Known.YES,
+        scored=_scored(facts),
         scored_slot=facts.scored,
         alerted=facts.alerted,
     )
@@ -129,6 +138,7 @@ def _read(tx: Transaction, applied: AppliedCharter) -> Facts:
     candidates = [v for v, c in zip(fleet.version_id, fleet.champion_id, strict=True) if v != c]
     newest = serving.scorings(tx, charter.model, limit=1)
     last = ticks.latest(tx, charter.model)
+    incidents = monitoring.open_for(tx, charter.model, [charter.data.dataset])
     return Facts(
         version=datasets.latest(tx, charter.data.dataset),
         fleet=fleet,
@@ -136,13 +146,27 @@ def _read(tx: Transaction, applied: AppliedCharter) -> Facts:
         verdicts=releases.verdicts(tx, candidates, with_gates=False) if candidates else {},
         approvals=_approvals(tx, applied, [v for v in latest.values() if v.id in set(candidates)]),
         previous=models.previous_versions(tx, charter.model, production, list(fleet.segment)),
+        packs=models.packs(tx, [c for c in fleet.champion_id if c]),
         before=[models.champion_ids(tx, charter.model, e) for e in charter.release.environments[:-1]],
-        incidents=monitoring.open_for(tx, charter.model, [charter.data.dataset]),
+        incidents=incidents,
         scored=newest[0].slot if newest else None,
         failed=_failed(tx, charter),
-        alerted=ticks.alerted(tx, charter.model),
+        asked=next(iter(monitoring.incidents(tx, model=charter.model, kind=ASKED, limit=1)), None),
+        alerted=_alerted(last, incidents),
         tick=last.id if last else None,
     )
+
+
+def _alerted(last: Tick | None, incidents: Sequence[Incident]) -> frozenset[str]:
+    """Return the causes that stood at the newest tick and that someone was told of.
+
+    A tick that died after it was recorded told nobody: what it only decided to tell is told again.
+    """
+    if last is None:
+        return frozenset()
+    told = {i.cause for i in incidents if i.kind == ALERT}
+    untold = {d.cause for d in last.decisions if isinstance(d, Alert)} - told
+    return causes(last.decisions) - untold
 
 
 def _approvals(tx: Transaction, applied: AppliedCharter, versions: Sequence[ModelVersion]) -> dict[str, str]:
@@ -155,13 +179,33 @@ def _approvals(tx: Transaction, applied: AppliedCharter, versions: Sequence[Mode
 
 
 def _failed(tx: Transaction, charter: Charter) -> dict[str, tuple[str, datetime]]:
-    """Return segment to the id and start of the newest training, where that failed; `*` stands for every segment."""
-    runs = tracking.runs(tx, model=charter.model, kind=KIND, limit=1)
-    if not runs or runs[0].status not in ("failed", "interrupted"):
-        return {}
-    named = runs[0].params.get("named")
-    names = named if isinstance(named, list) else ["*"]
-    return {str(name): (runs[0].id, from_iso(runs[0].started_at)) for name in names}
+    """Return segment to the id and start of its newest training, where that failed; `*` stands for every segment."""
+    newest: dict[str, Run] = {}
+    for run in tracking.runs(tx, model=charter.model, kind=KIND, limit=RUNS):
+        named = run.params.get("named")
+        if run.status == "running" or "*" in newest:
+            continue
+        for name in named if isinstance(named, list) else ["*"]:
+            newest.setdefault(str(name), run)
+    bad = ("failed", "interrupted")
+    return {name: (run.id, from_iso(run.started_at)) for name, run in newest.items() if run.status in bad}
+
+
+def _members(kit: Kit, applied: AppliedCharter, facts: Facts) -> list[str]:
+    """Return the fleet's members: the segments that its data holds; without data, those that have versions.
+
+    A segment that the data no longer holds is neither trained nor scored: there is nothing to decide for it.
+    """
+    if facts.version is None:
+        return list(facts.fleet.segment)
+    return list(_segments(kit, applied, facts.version.id)) or list(facts.fleet.segment)
+
+
+def _scored(facts: Facts) -> Known:
+    """Tell whether the fleet was ever scored; without data it cannot be, so that is not known."""
+    if facts.version is None:
+        return Known.UNKNOWN
+    return Known.NO if facts.scored is None else Known.YES
 
 
 def _segments(kit: Kit, applied: AppliedCharter, version_id: str) -> tuple[str, ...]:
@@ -174,10 +218,10 @@ def _segments(kit: Kit, applied: AppliedCharter, version_id: str) -> tuple[str, 
 def _champions(kit: Kit, members: Sequence[str], facts: Facts) -> dict[str, object]:
     champion = dict(zip(facts.fleet.segment, facts.fleet.champion_id, strict=True))
     since = dict(zip(facts.fleet.segment, facts.fleet.champion_since, strict=True))
-    there = {p: kit.blobs.has(p) for p in {v.pack for v in facts.latest.values()}}
+    there = {pack: _readable(kit, pack) for pack in set(facts.packs.values())}
     over = {segment for i in facts.incidents if i.kind == FAILED_OVER for segment in i.segments}
     ids = [champion.get(s) for s in members]
-    broken = {s for s, v in facts.latest.items() if v.id == champion.get(s) and not there[v.pack]}
+    broken = {s for s, c in champion.items() if c and not there[facts.packs[c]]}
     return {
         "champion": [Known.YES if c else Known.NO for c in ids],
         "champion_id": ids,
@@ -188,6 +232,15 @@ def _champions(kit: Kit, members: Sequence[str], facts: Facts) -> dict[str, obje
         "previous": [Known.YES if facts.previous.get(s) else Known.NO for s in members],
         "previous_id": [facts.previous.get(s) for s in members],
     }  # fmt: skip
+
+
+def _readable(kit: Kit, pack: str) -> bool:
+    """Tell whether a pack's bytes are there and what they were; looked at once a process, and when the file changes."""
+    try:
+        kit.blobs.path(pack)
+    except (NotFound, Damaged):
+        return False
+    return True
 
 
 def _challengers(charter: Charter, members: Sequence[str], facts: Facts, now: datetime) -> dict[str, object]:
@@ -228,8 +281,8 @@ def _compared(fleet: FleetColumns, i: int) -> Compared:
     return _COMPARED.get(str(outcome), Compared.UNKNOWN)
 
 
-def _trainings(members: Sequence[str], facts: Facts) -> dict[str, object]:
-    latest, failed = facts.latest, facts.failed or {}
+def _trainings(charter: Charter, members: Sequence[str], facts: Facts, now: datetime) -> dict[str, object]:
+    latest, failed = facts.latest, facts.failed
     state: list[Training] = []
     began: list[datetime | None] = []
     run: list[str | None] = []
@@ -245,13 +298,15 @@ def _trainings(members: Sequence[str], facts: Facts) -> dict[str, object]:
             began.append(version.trained_at if version else None)
             run.append(version.run_id if version else None)
     versions = [latest.get(s) for s in members]
+    if facts.version is None:
+        state = [Training.UNKNOWN] * len(members)
     return {
         "training": state,
         "training_id": run,
         "trained_at": moments(began),
         "trained_data": [v.dataset_version if v else None for v in versions],
         "trained_code": [v.code if v else None for v in versions],
-        "train_approval": np.full(len(members), Approval.NOT_ASKED, np.uint8),
+        "train_approval": [_asked(charter, facts.asked, s, now) for s in members],
         "wanted": np.full(len(members), Known.NO, np.uint8),
     }
 
@@ -271,12 +326,37 @@ def _signals(members: Sequence[str], watched: Watched) -> dict[str, object]:
     }
 
 
-def _recoveries(facts: Facts) -> tuple[Recovery, ...]:
-    """Return the alerts whose cause no longer stood at the newest tick."""
-    if facts.tick is None:
-        return ()
-    return tuple(
-        Recovery(i.id, "What it told of no longer stands.", (facts.tick,))
-        for i in facts.incidents
-        if i.kind == ALERT and i.cause not in facts.alerted
-    )
+def _asked(charter: Charter, asked: Incident | None, segment: str, now: datetime) -> Approval:
+    """Return where the approval of a segment's training stands: who closes the request without training refuses it."""
+    if asked is None or (asked.segments and segment not in asked.segments):
+        return Approval.NOT_ASKED
+    if asked.state == "open":
+        return Approval.ASKED
+    person = asked.closed_by is not None and not asked.closed_by.startswith("loop:")
+    lately = asked.closed_at is not None and asked.closed_at + parse_span(charter.retrain.cool_down) > now
+    return Approval.REFUSED if person and lately else Approval.NOT_ASKED
+
+
+def _recoveries(facts: Facts, members: Sequence[str]) -> tuple[Recovery, ...]:
+    """Return what shows that incidents of the fleet's own are over."""
+    champion = dict(zip(facts.fleet.segment, facts.fleet.champion_id, strict=True))
+    found: list[Recovery] = []
+    for i in facts.incidents:
+        if i.kind == ALERT and facts.tick is not None and i.cause not in facts.alerted:
+            found.append(Recovery(i.id, "What it told of no longer stands.", (facts.tick,)))
+        elif i.kind == FAILED_OVER:
+            gone = set(i.cause.removeprefix(f"{FAILED_OVER}:").split(","))
+            now = [c for s in i.segments if (c := champion.get(s))]
+            if not gone.intersection(now):
+                found.append(Recovery(i.id, "Other versions answer now.", tuple(now) or (i.id,)))
+        elif i.kind == ASKED:
+            trained = [v for s in i.segments or members if (v := facts.latest.get(s)) and v.trained_at >= i.opened_at]
+            if len(trained) == len(i.segments or members):
+                found.append(Recovery(i.id, "It was trained.", tuple(v.id for v in trained)))
+    return tuple(found)
+
+
+def over(state: State, decisions: Sequence[Decision]) -> bool:
+    """Tell whether an alert is open whose cause no longer stands after these decisions: the next round closes it."""
+    standing = causes(decisions)
+    return any(i.kind == ALERT and i.cause not in standing for i in state.incidents or ())

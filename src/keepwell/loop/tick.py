@@ -6,8 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from keepwell.core import failpoints
+from keepwell.flows.certify import certify_anew
 from keepwell.flows.feedback import join_outcomes
 from keepwell.flows.kit import Kit
+from keepwell.flows.train import finish_left
 from keepwell.flows.watch import watch
 from keepwell.governance.charters import AppliedCharter, current_charter
 from keepwell.loop import service
@@ -16,7 +18,7 @@ from keepwell.loop.decide import decide
 from keepwell.loop.decisions import Decision, Hold
 from keepwell.loop.lease import holding
 from keepwell.loop.model import State
-from keepwell.loop.observe import observe
+from keepwell.loop.observe import observe, over
 from keepwell.loop.ticks import Tick
 from keepwell.pipelines.model import Progress
 
@@ -50,19 +52,22 @@ def tick(kit: Kit, model: str, *, progress: Callable[[Progress], None] | None = 
     Raises:
         NotFound: no charter of that model is applied.
         Unavailable: another process works on this fleet.
+        KeepwellError: something that was decided could not be done.
     """
     with kit.read() as tx:
         applied = current_charter(tx, model)
     actor = f"loop:{model}"
     rounds: list[Tick] = []
     with holding(kit, actor) as held:
+        finish_left(held, applied, actor)
+        certify_anew(held, applied, actor)
         for _ in range(MOST_ROUNDS):
             state, decisions = look(held, applied)
             with held.write() as tx:
                 made = service.record_tick(tx, held.call(actor), state, held.clock.now(), decisions)
             failpoints.reach("tick.recorded")
             rounds.append(made)
-            if settled(decisions):
+            if settled(decisions) and not over(state, decisions):
                 return Ticked(model, tuple(rounds), settled=True)
             act(held, applied, made, state.segments, actor, progress)
             failpoints.reach("tick.acted")
