@@ -189,6 +189,11 @@ def test_harm_is_shown_by_two_windows_since_the_promotion() -> None:
     assert guarded({"wmape": 0.6}, {"wmape": 0.6, "week": 2}) == "unknown"
 
 
+def test_a_fleet_without_members_has_windows_of_the_baseline_and_no_guard() -> None:
+    nobody = judge_guard(LIMIT, "wmape", [], [], np.asarray([], "datetime64[us]"), windows({}, {"week": 2}), NOW)
+    assert nobody.signals() == []
+
+
 def test_recorded_signals_come_back_as_columns() -> None:
     trained = np.asarray(["2026-02-01", "2025-12-01"], "datetime64[us]")
     judged = judge_staleness(Retrain(), ["a", "b"], trained, NOW)

@@ -33,6 +33,8 @@ REPAIRED = 2
 CELSIUS, KILOMETRES = 41, 67
 """What the set's temperature and wind speed were divided by."""
 PERSON = "person:operations"
+LEASE = timedelta(minutes=5)
+"""By so much a run that goes on begins after the one before it: whatever that one held has ended."""
 
 
 @dataclass(slots=True)
@@ -66,13 +68,15 @@ def command(serving: bool, weeks: int, host: str, port: int, auth: Literal["toke
     from keepwell.core.clock import SimulatedClock
     from keepwell.settings import read_settings
 
+    _check_installed()
     clock = SimulatedClock(_morning(FIRST))
     kit = open_house(read_settings(home), clock=clock)
-    if not _begun(kit):
-        live(kit, clock, weeks)
+    newest = _newest(kit)
+    if newest is None or newest < _morning(FIRST + timedelta(weeks=weeks - 1)):
+        live(kit, clock, weeks, since=newest)
     else:
         click.echo(f"The demo was run here already ({kit.home}); its pages show what happened.")
-        clock.move_to(_newest(kit))
+        clock.move_to(newest)
     if serving:
         from keepwell.cli.server import announce
         from keepwell.server.run import Binding, serve
@@ -80,8 +84,15 @@ def command(serving: bool, weeks: int, host: str, port: int, auth: Literal["toke
         serve(kit, Binding(host, port, auth), owner="person:you", on_start=announce)
 
 
-def live(kit: Kit, clock: SimulatedClock, weeks: int) -> Story:
-    """Live the weeks one after the other: a file arrives on Monday morning, the loop runs, time goes on."""
+def live(kit: Kit, clock: SimulatedClock, weeks: int, *, since: datetime | None = None) -> Story:
+    """Live the weeks one after the other: a file arrives on Monday morning, the loop runs, time goes on.
+
+    Args:
+        kit: the house.
+        clock: its clock.
+        weeks: how many, from the first on.
+        since: the last tick of an earlier, interrupted run, which is gone on with.
+    """
     from keepwell.governance.charters import apply_charter
     from keepwell.loop.tick import tick
 
@@ -93,8 +104,13 @@ def live(kit: Kit, clock: SimulatedClock, weeks: int) -> Story:
     click.echo(f"{MODEL}: 8 models, one for each part of the day and kind of day. History from 2011-01-01; now the")
     click.echo(f"weeks from {FIRST} arrive one by one.\n")
     story = Story()
+    if since is not None:
+        click.echo(f"Going on after an earlier run that ended on {since:%Y-%m-%d}.\n")
     for monday, settling in _weeks(folder, weeks):
-        clock.move_to(_morning(monday))
+        if since is not None and monday < since.date():
+            continue
+        morning = _morning(monday)
+        clock.move_to(morning if since is None or morning > since else since + LEASE)
         if settling:
             _settle(kit, monday)
         ticked = tick(kit, MODEL)
@@ -184,11 +200,14 @@ def _summary(story: Story, kit: Kit, seconds: float) -> None:
     with kit.read() as tx:
         windows = monitoring.performance(tx, MODEL)
         fleet = models.fleet_columns(tx, MODEL, "prod")
-    ours, base = (float((m["wmape"] * windows.volume).sum() / windows.volume.sum())
-                  for m in (windows.metrics, windows.baseline))  # fmt: skip
-    counts = story.counts
+    counts, known = story.counts, float(windows.volume.sum())
     click.echo(f"\nWhat happened in {story.weeks} weeks ({seconds:.0f} s):")
-    click.echo(f"  scored {counts['score']} times; WMAPE {ours:.1%} over all weeks, the historical average {base:.1%}")
+    if known:
+        ours, base = (float((m["wmape"] * windows.volume).sum()) / known for m in (windows.metrics, windows.baseline))
+        measured = f"WMAPE {ours:.1%} over all weeks, the historical average {base:.1%}"
+    else:
+        measured = "no outcome has come yet"
+    click.echo(f"  scored {counts['score']} times; {measured}")
     versions = sum(fleet.number)
     click.echo(f"  {versions} versions trained for {len(fleet.segment)} models; {counts['train']} decisions to train, "
                f"{counts['promote']} to promote, {counts['discard']} to discard, {counts['hold']} to hold")  # fmt: skip
@@ -223,19 +242,22 @@ def _source() -> Path:
     return inside if inside.is_dir() else package.parents[1] / "examples" / "bikes"
 
 
-def _begun(kit: Kit) -> bool:
-    from keepwell.governance.charters import current_charters
-
-    with kit.read() as tx:
-        return any(c.charter.model == MODEL for c in current_charters(tx))
-
-
-def _newest(kit: Kit) -> datetime:
+def _newest(kit: Kit) -> datetime | None:
+    """Return the moment of the last tick that was lived here, None in a new house."""
     from keepwell.loop import service
 
     with kit.read() as tx:
         last = service.latest(tx, MODEL)
-    return last.at if last else _morning(FIRST)
+    return last.at if last else None
+
+
+def _check_installed() -> None:
+    from importlib.util import find_spec
+
+    from keepwell.core.errors import NotInstalled
+
+    if find_spec("lightgbm") is None:
+        raise NotInstalled("The demo needs an extra that is not installed: pip install 'keepwell[forecast]'.")
 
 
 def _morning(day: date) -> datetime:

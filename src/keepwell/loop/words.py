@@ -111,9 +111,8 @@ def ask_training(v: View, rows: Rows) -> AskApproval:
 def discard_failed(v: View, rows: Rows) -> Discard:
     """The challenger failed its gates."""
     why = v.state.gates_reason[rows[0]]
-    return _discard(
-        v, rows, f"The challenger failed its gates: {why}." if why else "The challenger failed its gates.", "gates"
-    )
+    said = f"The challenger failed its gates: {why.rstrip('.')}." if why else "The challenger failed its gates."
+    return _discard(v, rows, said, "gates")
 
 
 def discard_refused(v: View, rows: Rows) -> Discard:

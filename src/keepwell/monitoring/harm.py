@@ -48,7 +48,7 @@ def judge_guard(
     n = len(segments)
     place = places_of(segments, windows.segment)
     mine = [p >= 0 and champions[p] == v for p, v in zip(place.tolist(), windows.version, strict=True)]
-    since = promoted_at[np.maximum(place, 0)] if n else np.zeros(0, "datetime64[us]")
+    since = promoted_at[np.maximum(place, 0)] if n else np.full(len(place), "NaT", "datetime64[us]")
     used = np.asarray(mine, np.bool_) & windows.complete & (windows.window_start >= since)
     whole = pool(windows, metric, place, used, n)
     better = used & ~(windows.metrics[metric] > windows.baseline[metric])
