@@ -9,7 +9,7 @@ from sqlalchemy import Row, Select, and_, func, select
 from sqlalchemy.sql.elements import ColumnElement
 
 from keepwell.db import Transaction
-from keepwell.models.model import FleetColumns, FleetMember, Standing
+from keepwell.models.model import FleetColumns, FleetMember, MemberStanding, Standing
 from keepwell.models.queries import moment, pairs, parts
 from keepwell.models.rules import Query
 from keepwell.models.store import batches, champions, members, versions
@@ -87,8 +87,35 @@ def fleet_columns(tx: Transaction, model: str, environment: str) -> FleetColumns
         .where(members.c.model == model)
         .order_by(members.c.segment)
     )
-    columns: Sequence[Sequence[object]] = list(zip(*tx.execute(query), strict=True)) or [()] * 13
+    columns: Sequence[Sequence[object]] = list(zip(*tx.execute(query).all(), strict=True)) or [()] * 13
     return FleetColumns(*columns)  # type: ignore[arg-type]
+
+
+def fleet_standing(tx: Transaction, model: str, environment: str) -> list[MemberStanding]:
+    """Return who answers and who wants to in every segment of a fleet, by segment, without metrics and facts."""
+    trained, champion_trained = batches.alias("trained"), batches.alias("champion_trained")
+    newest = func.coalesce(champion_trained.c.trained_at, trained.c.trained_at)
+    query = (
+        _joined(
+            select(
+                members.c.segment,
+                members.c.latest,
+                members.c.number,
+                _challenger.c.state,
+                _challenger.c.reason,
+                newest,
+                champions.c.version_id,
+                champions.c.number,
+                champions.c.since,
+            ),
+            environment,
+        )
+        .join(trained, trained.c.id == _challenger.c.batch)
+        .outerjoin(champion_trained, champion_trained.c.id == _champion.c.batch)
+        .where(members.c.model == model)
+        .order_by(members.c.segment)
+    )
+    return [MemberStanding._make(row) for row in tx.execute(query).all()]
 
 
 def state_counts(tx: Transaction, model: str) -> dict[str, int]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Literal
+from typing import Literal, NamedTuple
 
 VersionState = Literal["registered", "held", "promoted", "retired", "discarded"]
 """What a version is: new; kept back with a reason; a champion somewhere; a champion no more; given up."""
@@ -213,6 +213,32 @@ class VersionPage:
 
     versions: Sequence[ModelVersion]
     after: str | None
+
+
+class MemberStanding(NamedTuple):
+    """What answers for one segment, and what wants to; for pages of whole fleets.
+
+    Attributes:
+        segment: its key.
+        version_id: its newest version.
+        number: that version's number.
+        state: that version's state.
+        reason: why.
+        trained_at: when what answers, else the newest version, was trained, as `core.clock.iso` writes it.
+        champion_id: the version that answers, or None.
+        champion_number: its number, or None.
+        champion_since: from when, as text, or None.
+    """
+
+    segment: str
+    version_id: str
+    number: int
+    state: VersionState
+    reason: str | None
+    trained_at: str
+    champion_id: str | None
+    champion_number: int | None
+    champion_since: str | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from keepwell.models.model import (
     Champion,
     FleetColumns,
     FleetPage,
+    MemberStanding,
     Model,
     ModelVersion,
     Standing,
@@ -272,6 +273,11 @@ def found_versions(tx: Transaction, model: str, q: str | None = None) -> list[St
 def fleet_columns(tx: Transaction, model: str, environment: str) -> FleetColumns:
     """Return a whole fleet as columns, for the loop and for the map."""
     return fleets.fleet_columns(tx, model, environment)
+
+
+def fleet_standing(tx: Transaction, model: str, environment: str) -> list[MemberStanding]:
+    """Return who answers and who wants to in every segment of a fleet, by segment."""
+    return fleets.fleet_standing(tx, model, environment)
 
 
 def state_counts(tx: Transaction, model: str) -> dict[str, int]:

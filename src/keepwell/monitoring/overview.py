@@ -43,13 +43,19 @@ class Pooled:
     complete: bool
 
 
-def by_window(tx: Transaction, model: str, metric: str, *, segment: str | None = None) -> list[Pooled]:
-    """Return a metric of a fleet (or of one segment) by window, oldest first.
+def by_window(
+    tx: Transaction, model: str, metric: str, *, segment: str | None = None, newest: int | None = None
+) -> list[Pooled]:
+    """Return a metric of a fleet (or of one segment) by window, oldest first; of the `newest` windows only when given.
 
     Raises:
         InvalidInput: the metric is not known.
     """
-    return _pooled(tx, model, metric, performance.c.window_start, segment=segment)
+    since = None
+    if newest is not None:
+        starts = last_starts(tx, model, newest)
+        since = starts[-1] if len(starts) == newest else None
+    return _pooled(tx, model, metric, performance.c.window_start, segment=segment, since=since)
 
 
 def by_segment(tx: Transaction, model: str, metric: str, since: datetime) -> list[Pooled]:
@@ -74,7 +80,7 @@ def signal_states(tx: Transaction, model: str, *, but: str | None = None) -> lis
     query = select(c.kind, c.segment, c.state, c.value).where(c.model == model)
     if but is not None:
         query = query.where(c.state != but)
-    return [(row[0], row[1], row[2], row[3]) for row in tx.execute(query)]
+    return [(row[0], row[1], row[2], row[3]) for row in tx.execute(query).all()]
 
 
 def _pooled(
@@ -103,7 +109,7 @@ def _pooled(
     if since is not None:
         query = query.where(c.window_start >= iso(since))
     ends: dict[str, datetime] = {}
-    return [_of_row(row, metric, ends) for row in tx.execute(query.group_by(key).order_by(key))]
+    return [_of_row(row, metric, ends) for row in tx.execute(query.group_by(key).order_by(key)).all()]
 
 
 def _mean(value: ColumnElement[Any], metric: str) -> ColumnElement[Any]:
@@ -125,6 +131,7 @@ def _of_row(row: Sequence[object], metric: str, ends: dict[str, datetime]) -> Po
 
 
 def _rooted(value: object, metric: str) -> float | None:
-    if not isinstance(value, float | int):
+    if value is None:
         return None
-    return float(value) ** 0.5 if metric in _SQUARED else float(value)
+    found = float(value)  # type: ignore[arg-type]
+    return found**0.5 if metric in _SQUARED else found

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
 import msgspec
 
 from keepwell.core.clock import from_iso
-from keepwell.core.segments import segment_values
 from keepwell.db import Transaction
 from keepwell.governance.charters import AppliedCharter, current_charter, current_charters
 from keepwell.ledger import service as ledger
@@ -18,7 +16,7 @@ from keepwell.models import service as models
 from keepwell.monitoring import service as monitoring
 from keepwell.releases import service as releases
 from keepwell.server.routing import Ask, Html, Query, Route
-from keepwell.server.ui import charts, links, tiles, views_fleet, words
+from keepwell.server.ui import charts, links, tiles, views_fleet, views_segment, words
 from keepwell.server.ui.pages_today import fleet_today
 from keepwell.server.ui.reading import Fleet, read_fleet
 from keepwell.server.ui.render import page
@@ -26,6 +24,8 @@ from keepwell.server.ui.views_today import next_due
 from keepwell.serving import service as serving
 
 PATH = "/models/{model}"
+TOLD = tuple(kind for kind in loop.KINDS if kind not in ("hold", "score", "condition"))
+"""Kinds of decisions that the page of a fleet lists: what is done each week without saying is left out."""
 MARKS = (
     ("model.versions_registered", "trained"),
     ("model.promoted", "promoted"),
@@ -76,9 +76,7 @@ def fleet(ask: Ask[FleetQuery, None]) -> Html:
             "batch": next(iter(models.batches(tx, model=name, limit=1)), None),
             "batches": len(models.batches(tx, model=name, limit=1_000)),
             "ticks": loop.ticks(tx, name, limit=1),
-            "decisions": [
-                one for one in loop.decisions(tx, model=name, limit=30) if one.decision.__struct_config__.tag != "hold"
-            ][:6],
+            "decisions": views_segment.distinct(loop.decisions(tx, model=name, kinds=TOLD, limit=60)),
             "whole": [s for s in monitoring.signals(tx, name, segment="all") if s.kind in ("freshness", "quality")],
             "marks": _marks(tx, name, found.weeks[0].key if found.weeks else None),
         }
@@ -111,32 +109,32 @@ def map_names(ask: Ask[None, None]) -> list[dict[str, object]]:
     """Return what the tiles of a large map are, for the pointer."""
     with ask.read() as tx:
         found = read_fleet(ask.kit.db, tx, current_charter(tx, ask.path["model"]))
-    return tiles.hover_names(found.groups, found.map_tiles)
+    return tiles.hover_names(found.groups, found.map_tiles, _map_words(found).said)
 
 
 def _map(found: Fleet) -> object:
-    name, rows = found.applied.charter.model, found.rows
+    return tiles.draw(
+        found.map_tiles,
+        found.groups,
+        label=f"Map of {words.plural(len(found.rows), 'segment')} of {found.applied.charter.model}",
+        words=_map_words(found),
+    )
 
-    def tile_name(key: str, group: Mapping[str, str]) -> str:
-        return " · ".join(v for c, v in segment_values(key).items() if c not in group) or name
+
+def _map_words(found: Fleet) -> tiles.Words:
+    name, rows = found.applied.charter.model, found.rows
 
     def note(place: int) -> str:
         error = rows[place].error
         said = words.metric(error, found.metric) if error is not None else "no outcomes"
         return f"{words.SIGNS[rows[place].tone]} {said}"
 
-    def group_href(values: Mapping[str, str]) -> str:
-        parts = " ".join(f"{c}={v}" for c, v in values.items())
-        return links.with_query(links.model(name), q=parts) + "#segments"
-
-    return tiles.draw(
-        found.map_tiles,
-        found.groups,
-        label=f"Map of {words.plural(len(rows), 'segment')} of {name}",
+    return tiles.Words(
         href=lambda key: links.segment(name, key),
-        group_href=group_href,
-        name=tile_name,
+        group_href=lambda key: links.with_query(links.model(name), q=key.replace(",", " ")) + "#segments",
+        name=lambda key, group: words.segment_words(key.removeprefix(group).removeprefix(",") if group else key),
         note=note,
+        said=lambda place: views_fleet.said_of(rows[place], found.metric),
     )
 
 

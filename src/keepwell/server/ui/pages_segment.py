@@ -70,7 +70,7 @@ def segment(ask: Ask[SegmentQuery, None]) -> Html:
             "versions": models.versions(tx, name, segment=key, limit=20).versions,
             "signals": views_segment.ordered_signals(monitoring.signals(tx, name, segment=key)),
             "incidents": monitoring.incidents(tx, state="open", model=name, segment=key, limit=10),
-            "why": _why(tx, name, key),
+            "why": views_segment.in_a_row(_why(tx, name, key)),
             "weeks": weeks,
             "trend": views_segment.trend(weeks, metric, fleet.limit, history) if weeks else None,
         }
@@ -130,7 +130,7 @@ def outcomes_of(ask: Ask[Any, Any], applied: AppliedCharter, key: str) -> Outcom
 
 def _why(tx: Transaction, name: str, key: str) -> list[Recorded]:
     try:
-        return loop.why(tx, name, key, limit=8)
+        return loop.why(tx, name, key, limit=26)
     except NotFound:
         return []
 

@@ -19,6 +19,10 @@ from keepwell.monitoring.overview import Pooled
 from keepwell.server.ui import tiles, views_fleet
 from keepwell.server.ui.views_fleet import Row
 
+WEIGHED = 200
+"""So many newest versions tell the weights of the ensemble."""
+CELLS = 150_000
+"""So many windows of segments are pooled into the trend: of a larger fleet fewer weeks are shown."""
 KEPT = 8
 """So many fleets stay read."""
 
@@ -35,7 +39,7 @@ class Fleet:
         since: start of the oldest window that errors are pooled over; None without any.
         until: end of the newest.
         incidents: open ones of the fleet.
-        weights: mean weight of each candidate in the newest versions.
+        weights: mean weight of each candidate in newest versions.
         map_tiles: one a row, in the order of rows.
         groups: where they are.
     """
@@ -96,26 +100,30 @@ def read_fleet(database: Database, tx: Transaction, applied: AppliedCharter) -> 
 def _read(tx: Transaction, applied: AppliedCharter) -> Fleet:
     charter = applied.charter
     name, metric = charter.model, charter.evaluate.metrics[0]
-    columns = models.fleet_columns(tx, name, charter.release.environments[-1])
+    members = models.fleet_standing(tx, name, charter.release.environments[-1])
     starts = overview.last_starts(tx, name, charter.monitor.windows)
     errors = overview.by_segment(tx, name, metric, starts[-1]) if starts else []
     incidents = monitoring.incidents(tx, state="open", model=name, limit=1_000)
     rows = views_fleet.rows_of(
-        columns, errors, overview.signal_states(tx, name, but="ok"), incidents, _judged(tx, name, len(columns.segment))
+        members, errors, overview.signal_states(tx, name, but="ok"), incidents, _judged(tx, name, len(members))
     )
-    made = [tiles.Tile(row.key, row.volume, row.tone, views_fleet.said_of(row, metric)) for row in rows]
+    made = [tiles.Tile(row.key, row.volume, row.tone) for row in rows]
     return Fleet(
         applied=applied,
         rows=rows,
-        weeks=[week for week in overview.by_window(tx, name, metric) if week.complete],
+        weeks=[week for week in overview.by_window(tx, name, metric, newest=_weeks(len(members))) if week.complete],
         metric=metric,
         since=starts[-1] if starts else None,
         until=max((one.end for one in errors), default=None),
         incidents=incidents,
-        weights=views_fleet.weights_of(columns.facts),
+        weights=views_fleet.weights_of(v.facts for v in models.versions(tx, name, limit=WEIGHED).versions),
         map_tiles=made,
-        groups=tiles.layout(made, tiles.grouping(charter.segments, [row.key for row in rows])),
+        groups=tiles.layout(made, tiles.grouping(len(charter.segments), [row.key for row in rows])),
     )
+
+
+def _weeks(members: int) -> int:
+    return min(104, max(8, CELLS // max(1, members)))
 
 
 def _judged(tx: Transaction, name: str, members: int) -> frozenset[str] | None:

@@ -94,6 +94,7 @@ def _environment() -> jinja2.Environment:
         "duration": words.duration,
         "short": words.short,
         "plural": words.plural,
+        "span": words.span,
         "segment": words.segment_words,
         "person": words.person,
         "exact": words.exact,
@@ -111,6 +112,12 @@ def _environment() -> jinja2.Environment:
 
 
 TEMPLATES = _environment()
+
+
+def compile_all() -> None:
+    """Compile every template, so that the first visitor need not wait for it."""
+    for name in TEMPLATES.list_templates():
+        TEMPLATES.get_template(name)
 
 
 def page(

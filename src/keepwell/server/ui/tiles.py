@@ -6,13 +6,14 @@ Positions are per cent, so that the map fills any width while its text keeps its
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 from markupsafe import Markup
 
-from keepwell.core.segments import segment_values
+from keepwell.server.ui.words import segment_words
 
 LINKED = 400
 """Up to so many tiles are links of their own."""
@@ -24,15 +25,16 @@ HATCH = Markup(
 """Nothing is known of it: never a plain colour."""
 UNITS = 1000.0
 """Width and height of a group in its own units."""
+ASPECT = 1.5
+"""How much wider than high the map is shown."""
 
 
 class Tile(NamedTuple):
-    """One segment on the map: its key, what its size stands for, its class, and what it says on hover."""
+    """One segment on the map: its key, what its size stands for, its class."""
 
     key: str
     size: float
     tone: str
-    said: str
 
 
 class Box(NamedTuple):
@@ -45,44 +47,71 @@ class Box(NamedTuple):
 
 
 class Group(NamedTuple):
-    """A group of tiles: its values by column, its place in per cent, the places of its tiles in its own units."""
+    """A group of tiles: their keys' leading part, its place in per cent, its tiles' places in its own units."""
 
-    values: Mapping[str, str]
+    key: str
     box: Box
     tiles: Sequence[int]
     boxes: Sequence[Box]
 
 
-def grouping(columns: Sequence[str], keys: Sequence[str]) -> tuple[str, ...]:
-    """Return the leading columns to group by: as many as leave few groups of several tiles each."""
-    chosen: tuple[str, ...] = ()
-    values = [segment_values(key) for key in keys] if len(keys) > 3 else []
-    for count in range(1, len(columns)):
-        groups = len({tuple(v.get(c, "") for c in columns[:count]) for v in values})
-        if not values or groups > MOST_GROUPS or groups * 2 > len(keys):
+@dataclass(frozen=True, slots=True)
+class Words:
+    """What is written on a map, and where it leads.
+
+    Attributes:
+        href: key to the page of a segment.
+        group_href: key of a group to a page that lists it.
+        name: key of a segment and of its group to a short name.
+        note: place of a tile to a second line, such as its error.
+        said: place of a tile to what it says on hover.
+    """
+
+    href: Callable[[str], str]
+    group_href: Callable[[str], str]
+    name: Callable[[str, str], str]
+    note: Callable[[int], str]
+    said: Callable[[int], str]
+
+
+def grouping(columns: int, keys: Sequence[str]) -> int:
+    """Return by how many leading columns to group: as many as leave few groups of several tiles each."""
+    chosen = 0
+    for count in range(1, columns if len(keys) > 3 else 0):
+        groups = len({leading(key, count) for key in keys})
+        if groups > MOST_GROUPS or groups * 2 > len(keys):
             break
-        chosen = tuple(columns[:count])
+        chosen = count
     return chosen
 
 
-def layout(tiles: Sequence[Tile], by: Sequence[str]) -> list[Group]:
+def leading(key: str, count: int) -> str:
+    """Return the part of a segment's key that its first columns make."""
+    return ",".join(key.split(",", count)[:count])
+
+
+def layout(tiles: Sequence[Tile], by: int) -> list[Group]:
     """Return the groups with their places, and the places of their tiles: areas in proportion to sizes.
 
     Tiles far smaller than the others get at least a visible size.
+
+    Args:
+        tiles: the segments.
+        by: group by so many leading columns.
     """
-    sizes = _visible(np.asarray([tile.size for tile in tiles], np.float64))
-    members: dict[tuple[str, ...], list[int]] = {}
+    sizes = _visible(np.asarray([tile.size for tile in tiles], np.float64)).tolist()
+    members: dict[str, list[int]] = {}
     for place, tile in enumerate(tiles):
-        values = segment_values(tile.key) if by else {}
-        members.setdefault(tuple(values.get(c, "") for c in by), []).append(place)
-    names = sorted(members, key=lambda name: -float(sizes[members[name]].sum()))
-    totals = [float(sizes[members[name]].sum()) for name in names]
-    places = squarified(totals, Box(0.0, 0.0, 100.0, 100.0), aspect=2.4)
+        members.setdefault(leading(tile.key, by) if by else "", []).append(place)
+    totals = {name: sum(sizes[i] for i in places) for name, places in members.items()}
+    names = sorted(members, key=lambda name: (-totals[name], name))
+    boxes = squarified([totals[name] for name in names], Box(0.0, 0.0, 100.0, 100.0), aspect=ASPECT)
     found = []
-    for name, box in zip(names, places, strict=True):
+    for name, box in zip(names, boxes, strict=True):
         ordered = sorted(members[name], key=lambda place: -sizes[place])
-        inside = squarified([float(sizes[i]) for i in ordered], Box(0.0, 0.0, UNITS, UNITS), aspect=2.4 * box.w / box.h)
-        found.append(Group(dict(zip(by, name, strict=True)), box, ordered, inside))
+        aspect = ASPECT * box.w / box.h
+        inside = squarified([sizes[i] for i in ordered], Box(0.0, 0.0, UNITS, UNITS), aspect=aspect)
+        found.append(Group(name, box, ordered, inside))
     return found
 
 
@@ -133,10 +162,7 @@ def draw(
     groups: Sequence[Group],
     *,
     label: str,
-    href: Callable[[str], str],
-    group_href: Callable[[Mapping[str, str]], str],
-    name: Callable[[str, Mapping[str, str]], str],
-    note: Callable[[int], str],
+    words: Words,
 ) -> Markup:
     """Return the map as SVG.
 
@@ -144,49 +170,40 @@ def draw(
         tiles: the segments.
         groups: from `layout`.
         label: what the map shows, for readers.
-        href: key to the page of a segment.
-        group_href: a group's values to a page that lists it.
-        name: a segment's key and its group's values to a short name.
-        note: place of a tile to a second line, such as its error.
+        words: what is written on it.
     """
     linked = len(tiles) <= LINKED
     drawn = []
     for number, group in enumerate(groups):
-        inner = _linked(tiles, group, href, name, note) if linked else _merged(tiles, group, number)
-        drawn.append(_group(group, inner, group_href))
+        inner = _linked(tiles, group, words) if linked else _merged(tiles, group, number)
+        drawn.append(_group(group, inner, words))
     return Markup('<svg class="map" role="img" aria-label="{}">{}{}</svg>').format(label, HATCH, Markup().join(drawn))
 
 
-def hover_names(groups: Sequence[Group], tiles: Sequence[Tile]) -> list[dict[str, object]]:
+def hover_names(groups: Sequence[Group], tiles: Sequence[Tile], said: Callable[[int], str]) -> list[dict[str, object]]:
     """Return for each group its tiles' boxes and texts, which the script looks up under the pointer."""
     return [
         {
             "boxes": [[round(v, 1) for v in box] for box in group.boxes],
             "keys": [tiles[i].key for i in group.tiles],
-            "said": [tiles[i].said for i in group.tiles],
+            "said": [said(i) for i in group.tiles],
         }
         for group in groups
     ]
 
 
-def _group(group: Group, inner: Markup, group_href: Callable[[Mapping[str, str]], str]) -> Markup:
+def _group(group: Group, inner: Markup, said: Words) -> Markup:
     place = _percents(group.box)
-    if not group.values:
+    if not group.key:
         return Markup("<svg {}>{}</svg>").format(place, inner)
-    words = " · ".join(group.values.values())
+    words = segment_words(group.key)
     return Markup(
         '<svg {}><a href="{}"><title>List {}</title><rect class="group-head" width="100%" height="20"/>'
         '<text class="group-label" x="4" y="14">{}</text></a><svg class="group-tiles" y="20">{}</svg></svg>'
-    ).format(place, group_href(group.values), words, words, inner)
+    ).format(place, said.group_href(group.key), words, words, inner)
 
 
-def _linked(
-    tiles: Sequence[Tile],
-    group: Group,
-    href: Callable[[str], str],
-    name: Callable[[str, Mapping[str, str]], str],
-    note: Callable[[int], str],
-) -> Markup:
+def _linked(tiles: Sequence[Tile], group: Group, words: Words) -> Markup:
     drawn = []
     for place, box in zip(group.tiles, group.boxes, strict=True):
         tile = tiles[place]
@@ -195,13 +212,13 @@ def _linked(
         text = Markup()
         if big:
             text = Markup('<text x="7" y="18">{}</text><text class="note" x="7" y="36">{}</text>').format(
-                name(tile.key, group.values), note(place)
+                words.name(tile.key, group.key), words.note(place)
             )
         drawn.append(
             Markup(
                 '<a class="tile" href="{}"><title>{}</title><svg {}><rect class="{}"{} width="100%" height="100%"/>{}'
                 "</svg></a>"
-            ).format(href(tile.key), tile.said, _percents(share), tile.tone, _fill(tile.tone), text)
+            ).format(words.href(tile.key), words.said(place), _percents(share), tile.tone, _fill(tile.tone), text)
         )
     return Markup().join(drawn)
 
@@ -209,17 +226,16 @@ def _linked(
 def _merged(tiles: Sequence[Tile], group: Group, number: int) -> Markup:
     paths: dict[str, list[str]] = {}
     for place, box in zip(group.tiles, group.boxes, strict=True):
-        paths.setdefault(tiles[place].tone, []).append(
-            f"M{box.x:.1f} {box.y:.1f}h{box.w:.1f}v{box.h:.1f}h-{box.w:.1f}z"
-        )
-    drawn = [
+        drawn = f"M{box.x:.1f} {box.y:.1f}h{box.w:.1f}v{box.h:.1f}h-{box.w:.1f}z"
+        paths.setdefault(tiles[place].tone, []).append(drawn)
+    whole = [
         Markup('<path class="tiles {}"{} d="{}"/>').format(tone, _fill(tone), "".join(d))
         for tone, d in sorted(paths.items())
     ]
     return Markup(
         '<svg class="hovered" data-group="{}" width="100%" height="100%" viewBox="0 0 1000 1000" '
         'preserveAspectRatio="none">{}</svg>'
-    ).format(number, Markup().join(drawn))
+    ).format(number, Markup().join(whole))
 
 
 def _fill(tone: str) -> Markup:

@@ -9,12 +9,12 @@ from datetime import datetime
 from typing import NamedTuple
 
 from keepwell.core.clock import from_iso
-from keepwell.models.model import FleetColumns
+from keepwell.models.model import MemberStanding
 from keepwell.monitoring.model import Incident
 from keepwell.monitoring.overview import Pooled
 from keepwell.server.ui.words import SIGNS, Tone, metric, metric_name, plural, segment_words
 
-RANK: dict[str, int] = {"bad": 0, "watch": 1, "unknown": 2, "ok": 3}
+RANK: dict[str, int] = {"bad": 0, "watch": 1, "unknown": 2, "ok": 3, "none": 4}
 WORDS: dict[tuple[str, str], tuple[Tone, str]] = {
     ("guard", "bad"): ("bad", "doing harm"),
     ("performance", "bad"): ("bad", "decaying"),
@@ -33,9 +33,9 @@ class Row(NamedTuple):
     Attributes:
         key: of the segment.
         tone: its worst state.
-        words: what it is in, worst first.
+        words: (tone, word) of what it is in, worst first; `none` is no ill.
         error: the leading metric over the newest windows; `baseline` the baseline's.
-        volume: sum of |actual| over those windows, or what the training knows of its size.
+        volume: sum of |actual| over those windows; 1 without any.
         n: rows with an outcome.
         champion_id: what answers, or None: the fallback does.
         champion_number: its number.
@@ -49,7 +49,7 @@ class Row(NamedTuple):
 
     key: str
     tone: Tone
-    words: tuple[str, ...]
+    words: tuple[tuple[Tone, str], ...]
     error: float | None
     baseline: float | None
     volume: float
@@ -97,7 +97,7 @@ class Listed:
 
 
 def rows_of(
-    columns: FleetColumns,
+    members: Sequence[MemberStanding],
     errors: Iterable[Pooled],
     signals: Iterable[tuple[str, str, str, float | None]],
     incidents: Iterable[Incident],
@@ -106,7 +106,7 @@ def rows_of(
     """Return one row a segment, by segment.
 
     Args:
-        columns: the registry's.
+        members: the registry's.
         errors: pooled by segment over the newest windows.
         signals: (kind, segment, state, value) of those that are not ok.
         incidents: open ones of the fleet.
@@ -121,7 +121,7 @@ def rows_of(
         for segment in incident.segments:
             found.setdefault(segment, []).append((incident.severity, "incident"))
     pooled = {one.key: one for one in errors}
-    return [_row(columns, place, found, pooled, judged) for place in range(len(columns.segment))]
+    return [_row(member, found, pooled, judged) for member in members]
 
 
 def counts_of(rows: Iterable[Row]) -> dict[str, int]:
@@ -132,9 +132,8 @@ def counts_of(rows: Iterable[Row]) -> dict[str, int]:
 
 def words_of(rows: Iterable[Row]) -> list[tuple[str, str, int]]:
     """Return (tone, word, count) of what segments are in, worst and most first; one segment may be in several."""
-    tones = {word: tone for tone, word in (*WORDS.values(), *_OWN)}
-    counted = Counter(word for row in rows for word in row.words)
-    found = [(tones.get(word, "watch"), word, count) for word, count in counted.items()]
+    counted = Counter(said for row in rows for said in row.words)
+    found = [(tone, word, count) for (tone, word), count in counted.items()]
     return sorted(found, key=lambda one: (RANK[one[0]], -one[2], one[1]))
 
 
@@ -156,7 +155,7 @@ def listed(
         row
         for row in rows
         if (not state or row.tone == state)
-        and (not word or word in row.words)
+        and (not word or any(said == word for _, said in row.words))
         and all(part in row.key.casefold() for part in parts)
     ]
     chosen.sort(key=_KEYS.get(sort, _worst))
@@ -167,7 +166,7 @@ def listed(
 
 def said_of(row: Row, name: str) -> str:
     """Return what a tile says on hover: the segment, its state in words, its error."""
-    words = ", ".join(row.words) or "well"
+    words = ", ".join(word for tone, word in row.words if tone != "none") or "well"
     error = f"{metric_name(name)} {metric(row.error, name)}" if row.error is not None else "no outcomes yet"
     answering = f"v{row.champion_number}" if row.champion_number is not None else "the fallback answers"
     return f"{segment_words(row.key)}: {SIGNS[row.tone]} {words}; {error}; {answering}"
@@ -200,50 +199,46 @@ def weights_of(facts: Iterable[Mapping[str, object]]) -> list[tuple[str, float]]
 
 
 _OWN: tuple[tuple[Tone, str], ...] = (
-    ("watch", "fallback answers"),
-    ("watch", "challenger held"),
+    ("watch", "without champion"),
+    ("none", "challenger held"),
     ("bad", "incident"),
     ("unknown", "not judged yet"),
 )
 
 
 def _row(
-    columns: FleetColumns,
-    place: int,
+    member: MemberStanding,
     signals: Mapping[str, list[tuple[Tone, str]]],
     pooled: Mapping[str, Pooled],
     judged: frozenset[str] | None,
 ) -> Row:
-    key = columns.segment[place]
-    champion, latest, state = columns.champion_id[place], columns.version_id[place], columns.state[place]
+    key = member.segment
     said = list(signals.get(key, ()))
-    if champion is None:
+    if member.champion_id is None:
         said.append(_OWN[0])
-    elif latest != champion and state == "held":
+    elif member.version_id != member.champion_id and member.state == "held":
         said.append(_OWN[1])
     if judged is not None and key not in judged:
         said.append(_OWN[3])
     if len(said) > 1:
         said.sort(key=lambda one: RANK[one[0]])
     error = pooled.get(key)
-    facts = columns.facts[place]
-    size = error.volume if error is not None else facts.get("volume") or facts.get("rows") or 1.0
     return Row(
         key,
-        said[0][0] if said else "ok",
-        tuple(dict.fromkeys(word for _, word in said)),
+        said[0][0] if said and said[0][0] != "none" else "ok",
+        tuple(dict.fromkeys(said)),
         error.value if error is not None else None,
         error.baseline if error is not None else None,
-        float(size) if isinstance(size, int | float) else 1.0,
+        error.volume if error is not None else 1.0,
         error.n if error is not None else 0,
-        champion,
-        columns.champion_number[place],
-        columns.champion_trained_at[place] or columns.trained_at[place],
-        columns.champion_since[place],
-        latest,
-        columns.number[place],
-        state,
-        columns.reason[place],
+        member.champion_id,
+        member.champion_number,
+        member.trained_at,
+        member.champion_since,
+        member.version_id,
+        member.number,
+        member.state,
+        member.reason,
     )
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime
 
 from keepwell.core.clock import from_iso
+from keepwell.loop.ticks import Recorded
 from keepwell.models.model import Champion
 from keepwell.monitoring.model import Signal
 from keepwell.monitoring.overview import Pooled
@@ -26,6 +28,25 @@ ORDER = {"bad": 0, "unknown": 1, "ok": 2}
 def ordered_signals(signals: Sequence[Signal]) -> list[Signal]:
     """Return signals worst first."""
     return sorted(signals, key=lambda s: (ORDER[s.state], s.kind))
+
+
+def in_a_row(decisions: Sequence[Recorded], most: int = 6) -> list[tuple[Recorded, int]]:
+    """Return decisions with how many in a row said the same, newest first."""
+    found: list[tuple[Recorded, int]] = []
+    for one in decisions:
+        if found and found[-1][0].decision.reason == one.decision.reason:
+            found[-1] = (found[-1][0], found[-1][1] + 1)
+        else:
+            found.append((one, 1))
+    return found[:most]
+
+
+def distinct(decisions: Sequence[Recorded], most: int = 6) -> list[tuple[Recorded, int]]:
+    """Return the newest of decisions that say the same, with how many there were, newest first."""
+    counted = Counter(one.decision.reason for one in decisions)
+    newest = {one.decision.reason: one for one in reversed(decisions)}
+    found = sorted(newest.values(), key=lambda one: (-one.seq, one.place))
+    return [(one, counted[one.decision.reason]) for one in found][:most]
 
 
 def trend(weeks: Sequence[Pooled], name: str, limit: float | None, champions: Sequence[Champion]) -> dict[str, object]:
@@ -64,7 +85,7 @@ def outcome_chart(
         [moment.timestamp() for moment in times],
         [
             charts.Line("actual", actual, "actual"),
-            charts.Line("forecast", forecast),
+            charts.Line("forecast", forecast, "forecast"),
             charts.Line("baseline", baseline, "quiet"),
         ],
         marks=promotions(champions, times[0]),

@@ -103,6 +103,13 @@ def duration(seconds: float | None) -> str:
     return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"
 
 
+def span(text: str) -> str:
+    """Return a charter's span of time in words: `60d` as `60 d`, `1w` as `1 week`."""
+    count, unit = text[:-1].strip(), text[-1:]
+    word = {"s": "s", "m": "min", "h": "h", "d": "d", "w": "week" if count == "1" else "weeks"}.get(unit, unit)
+    return f"{count} {word}"
+
+
 def ago(moment: datetime, now: datetime) -> str:
     """Return how far a moment is from now, in words: `3 d ago`, `in 2 h`."""
     seconds = (as_utc(now) - as_utc(moment)).total_seconds()

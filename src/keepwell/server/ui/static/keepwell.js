@@ -73,8 +73,9 @@
   const drawChart = (box) => {
     const chart = data(box.dataset.chart);
     const look = {
+      forecast: { stroke: token("--accent"), width: 2, dash: [9, 4], points: { show: false } },
       main: { stroke: token("--accent"), width: 2, points: { show: chart.times.length < 80, size: 5 } },
-      quiet: { stroke: token("--series-2"), width: 1.5, dash: [5, 4], points: { show: false } },
+      quiet: { stroke: token("--series-2"), width: 1.5, dash: [2, 4], points: { show: false } },
       dashed: { stroke: token("--text"), width: 1.5, dash: [2, 3], points: { show: false } },
       actual: { stroke: token("--text"), width: 1.5, points: { show: chart.times.length < 80, size: 4 } },
     };
@@ -85,16 +86,30 @@
       const room = (top - from || 1) * 0.08;
       return [from < 0 ? from - room : chart.zero ? from : from - room, top + room];
     };
+    const last = chart.lines[0].values.reduce((found, value, place) => value === null ? found : place, chart.times.length - 1);
+    const rest = (u) => u.setLegend({ idx: last }, false);
+    const dates = (u, ticks, axisIndex, space, step) => {
+      let year = null;
+      return ticks.map((t) => {
+        const day = new Date(t * 1000), shown = day.getUTCFullYear();
+        const text = step < 86400 ? day.toISOString().slice(11, 16)
+          : day.toLocaleDateString("en-GB", step < 27 * 86400 ? { day: "numeric", month: "short", timeZone: "UTC" } : { month: "short", timeZone: "UTC" });
+        const withYear = shown !== year;
+        year = shown;
+        return withYear ? `${text}\n${shown}` : text;
+      });
+    };
     const make = () => new uPlot({
       width: box.clientWidth, height: Number(box.dataset.height || 260), padding: [20, 12, 0, 0],
       cursor: { points: { size: 7 }, y: false },
       scales: { x: { time: true }, y: { range: reach } },
-      axes: [axis, { ...axis, size: 64, values: (u, ticks) => ticks.map((t) => `${three(t)}${chart.unit ? " " + chart.unit : ""}`) }],
+      axes: [{ ...axis, space: 70, values: dates }, { ...axis, size: 64, values: (u, ticks) => ticks.map((t) => `${three(t)}${chart.unit ? " " + chart.unit : ""}`) }],
       series: [
         { value: (u, t) => t === null ? "–" : new Date(t * 1000).toLocaleDateString("en-GB", { day: "numeric", month: "short", year: "numeric", timeZone: "UTC" }), label: chart.when || "Week from" },
         ...chart.lines.map((line) => ({ label: line.name, spanGaps: false, ...look[line.style] || look.main, value: (u, v) => v === null ? "–" : `${three(v)} ${chart.unit}`.trim() })),
       ],
       tzDate: (t) => uPlot.tzDate(new Date(t * 1000), "Etc/UTC"),
+      hooks: { ready: [rest], setCursor: [(u) => { if (u.cursor.idx === null || u.cursor.idx === undefined) rest(u); }] },
       plugins: [markPlugin(chart)],
     }, [chart.times, ...chart.lines.map((line) => line.values)], box);
     let plot = make();
@@ -114,21 +129,24 @@
       parent.appendChild(made);
       return made;
     };
-    const layout = new dagre.graphlib.Graph().setGraph({ rankdir: box.dataset.direction || "LR", nodesep: 14, ranksep: 40, marginx: 4, marginy: 4 });
+    const layout = new dagre.graphlib.Graph().setGraph({ rankdir: box.dataset.direction || "LR", nodesep: 12, ranksep: 34, marginx: 4, marginy: 4 });
     layout.setDefaultEdgeLabel(() => ({}));
     const cut = (text) => text.length > 30 ? text.slice(0, 14) + "…" + text.slice(-15) : text;
-    for (const node of graph.nodes) layout.setNode(node.id, { width: Math.max(96, 8 * Math.max(cut(node.label).length, node.kind.length) + 22), height: 46 });
+    for (const node of graph.nodes) layout.setNode(node.id, { width: Math.max(96, 7.6 * Math.max(cut(node.label).length, node.kind.length) + 24), height: 46 });
     for (const [from, to] of graph.edges) layout.setEdge(from, to);
     dagre.layout(layout);
     const size = layout.graph();
     const root = svgOf("svg", { width: size.width, height: size.height, viewBox: `0 0 ${size.width} ${size.height}`, role: "img", "aria-label": box.dataset.label || "Graph" }, box);
+    const down = (box.dataset.direction || "LR") === "TB";
     for (const edge of layout.edges()) {
-      const points = layout.edge(edge).points;
-      const [first, ...rest] = points;
-      let path = `M${first.x} ${first.y}`;
-      for (let i = 0; i < rest.length; i += 1) {
-        const before = i ? rest[i - 1] : first, middle = (before.x + rest[i].x) / 2;
-        path += `C${middle} ${before.y} ${middle} ${rest[i].y} ${rest[i].x} ${rest[i].y}`;
+      const from = layout.node(edge.v), to = layout.node(edge.w);
+      const ends = down ? [{ x: from.x, y: from.y + from.height / 2 }, { x: to.x, y: to.y - to.height / 2 }]
+        : [{ x: from.x + from.width / 2, y: from.y }, { x: to.x - to.width / 2, y: to.y }];
+      const points = [ends[0], ...layout.edge(edge).points.slice(1, -1).filter((p) => down ? p.y > ends[0].y && p.y < ends[1].y : p.x > ends[0].x && p.x < ends[1].x), ends[1]];
+      let path = `M${points[0].x} ${points[0].y}`;
+      for (let i = 1; i < points.length; i += 1) {
+        const a = points[i - 1], b = points[i], mx = (a.x + b.x) / 2, my = (a.y + b.y) / 2;
+        path += down ? `C${a.x} ${my} ${b.x} ${my} ${b.x} ${b.y}` : `C${mx} ${a.y} ${mx} ${b.y} ${b.x} ${b.y}`;
       }
       svgOf("path", { class: "edge", d: path }, root);
     }
