@@ -17,6 +17,7 @@ import pytest
 from sqlalchemy import event, select
 
 from keepwell.core.clock import SimulatedClock
+from keepwell.core.digests import digest_bytes
 from keepwell.core.errors import Conflict, InvalidInput, NotFound
 from keepwell.db import read, write
 from keepwell.flows.kit import Kit
@@ -204,6 +205,19 @@ def test_small_values_make_no_files(kit: Kit) -> None:
     run(kit)
     assert list(kit.blobs.digests()) == []
     assert not (kit.home / "work").exists() or list((kit.home / "work").iterdir()) == []
+
+
+def test_what_is_stored_can_be_checked(kit: Kit) -> None:
+    large = function("make", lambda numbers: print("x" * (INLINE + 1)) or [b"x" * (INLINE + n) for n in numbers],
+                     map_over="numbers", chunk=2)  # fmt: skip
+    found = run(kit, Pipeline("large", (numbers, large), {"n": 4}))
+    with read(kit.db) as tx:
+        kept = dict(store.kept_values(tx))
+        assert kept and all(digest_bytes(data) == digest for digest, data in kept.items())
+        assert found.plan in kept
+        named = set(store.named_blobs(tx))
+        assert named == set(kit.blobs.digests()) and len(named) == 3
+        assert len(output(tx, kit.blobs, found.id, "make")) == 4
 
 
 def test_a_step_without_cache_always_runs(kit: Kit) -> None:

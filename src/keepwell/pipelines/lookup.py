@@ -13,8 +13,8 @@ from keepwell.core.ids import check_id
 from keepwell.db import Transaction
 from keepwell.pipelines import store
 from keepwell.pipelines.model import RESULT, WHOLE, PipelineRun, PlannedStep, RunState, StepRun, StepState, Stored
-from keepwell.pipelines.shelf import value_bytes
-from keepwell.pipelines.values import Payload, decode, parts_of
+from keepwell.pipelines.shelf import payload_of, value_bytes
+from keepwell.pipelines.values import decode
 from keepwell.pipelines.workplace import is_alive
 
 MOST = 10_000
@@ -111,7 +111,7 @@ def output(tx: Transaction, blobs: Blobs, run_id: str, name: str, kind: Any = No
         for one in store.find_steps(tx, run_id, name=step, state=None, after=(-1, WHOLE), limit=1):
             chosen = wanted or (RESULT if RESULT in one.outputs else next(iter(one.outputs), RESULT))
             if one.part == WHOLE and chosen in one.outputs:
-                return decode(_payload(tx, blobs, Stored(one.outputs[chosen], one.formats[chosen])), kind)
+                return decode(payload_of(tx, blobs, Stored(one.outputs[chosen], one.formats[chosen])), kind)
     raise NotFound(f"The run {run_id} has no output {name!r}; see `keepwell pipeline show {run_id}`.")
 
 
@@ -160,15 +160,6 @@ def seen(run: PipelineRun, place: str) -> PipelineRun:
     if run.state == "running" and not is_alive(place):
         return msgspec.structs.replace(run, state="interrupted", error=GONE)
     return run
-
-
-def _payload(tx: Transaction, blobs: Blobs, stored: Stored) -> Payload:
-    if stored.format == "parts":
-        parts = parts_of(value_bytes(tx, blobs, stored.digest))
-        return Payload(format="parts", parts=[_payload(tx, blobs, part) for part in parts])
-    if blobs.has(stored.digest):
-        return Payload(format=stored.format, path=str(blobs.path(stored.digest)))
-    return Payload(format=stored.format, data=value_bytes(tx, blobs, stored.digest))
 
 
 def _check_limit(limit: int) -> None:

@@ -73,7 +73,13 @@ class Shelf:
             Damaged: what is stored is not what the digest says.
         """
         if stored.format == "parts":
-            return Payload(format="parts", parts=[self.payload(part) for part in parts_of(self._bytes(stored.digest))])
+            parts = parts_of(self._bytes(stored.digest))
+            away = [part.digest for part in parts if part.digest not in self._recent]
+            if away:
+                with read(self._database) as tx:
+                    for digest, found in store.inline_values(tx, away).items():
+                        self._remember(digest, found)
+            return Payload(format="parts", parts=[self.payload(part) for part in parts])
         if stored.digest in self._lent:
             return Payload(format=stored.format, path=self._lent[stored.digest])
         data = self._in_memory(stored.digest)
@@ -118,6 +124,27 @@ class Shelf:
         while self._held > MEMORY:
             _, oldest = self._recent.popitem(last=False)
             self._held -= len(oldest)
+
+
+def payload_of(tx: Transaction, blobs: Blobs, stored: Stored) -> Payload:
+    """Return a stored value for reading, outside of a run.
+
+    Raises:
+        NotFound: nothing is stored under its digest.
+        Damaged: what is stored is not what the digest says.
+    """
+    if stored.format != "parts":
+        return _payload(tx, blobs, stored, {})
+    parts = parts_of(value_bytes(tx, blobs, stored.digest))
+    inline = store.inline_values(tx, [part.digest for part in parts])
+    return Payload(format="parts", parts=[_payload(tx, blobs, part, inline) for part in parts])
+
+
+def _payload(tx: Transaction, blobs: Blobs, stored: Stored, inline: Mapping[str, bytes]) -> Payload:
+    if stored.digest not in inline and blobs.has(stored.digest):
+        return Payload(format=stored.format, path=str(blobs.path(stored.digest)))
+    data = inline.get(stored.digest)
+    return Payload(format=stored.format, data=value_bytes(tx, blobs, stored.digest) if data is None else data)
 
 
 def value_bytes(tx: Transaction, blobs: Blobs, digest: str) -> bytes:

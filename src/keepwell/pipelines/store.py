@@ -229,6 +229,16 @@ def inline_value(tx: Transaction, digest: str) -> bytes | None:
     return tx.execute(select(values.c.data).where(values.c.digest == digest)).scalar()
 
 
+def inline_values(tx: Transaction, digests: Sequence[str]) -> dict[str, bytes]:
+    """Return the bytes of those values that are kept in the database, by digest."""
+    found: dict[str, bytes] = {}
+    for start in range(0, len(digests), _MOST_MARKS):
+        some = digests[start : start + _MOST_MARKS]
+        for row in tx.execute(select(values).where(values.c.digest.in_(some))):
+            found[row.digest] = row.data
+    return found
+
+
 def kept_of(tx: Transaction, digests: Sequence[str]) -> set[str]:
     """Return which of some values are kept in the database."""
     found: set[str] = set()
