@@ -27,61 +27,50 @@ class Stack:
         return sum(value for _, value, _ in self.parts)
 
 
-def weeks(columns: Sequence[Stack], *, label: str, unit: str = "", width: int = 560, height: int = 150) -> Markup:
-    """Return upright bars from zero, one a column, their parts on top of one another, with the greatest value named."""
+def weeks(columns: Sequence[Stack], *, label: str, unit: str = "") -> Markup:
+    """Return upright bars from zero, one a column, their parts on top of one another, with the greatest value named.
+
+    Labels are text beside the picture, so that they keep their size when it is narrow.
+    """
     if not columns or not any(column.total for column in columns):
         return Markup('<p class="quiet">Nothing in this span.</p>')
     top = max(column.total for column in columns)
-    left, base = 44, height - 20
-    step = (width - left) / len(columns)
-    tall = base - 16
     drawn = []
     for index, column in enumerate(columns):
-        at = float(base)
+        at = 100.0
         for tone, value, said in column.parts:
-            size = tall * value / top
+            size = 100 * value / top
             at -= size
             drawn.append(
-                Markup('<rect class="{}" x="{}" y="{}" width="{}" height="{}"><title>{}: {}</title></rect>').format(
-                    tone,
-                    f"{left + index * step + step * 0.14:.1f}",
-                    f"{at:.1f}",
-                    f"{step * 0.72:.1f}",
-                    f"{size:.1f}",
-                    column.label,
-                    said,
+                Markup('<rect class="{}" x="{}" y="{}" width="7.2" height="{}"><title>{}: {}</title></rect>').format(
+                    tone, f"{index * 10 + 1.4:.1f}", f"{at:.1f}", f"{size:.1f}", column.label, said
                 )
             )
-        if column.tick:
-            middle = f"{left + (index + 0.5) * step:.1f}"
-            drawn.append(Markup('<text x="{}" y="{}" text-anchor="middle">{}</text>').format(middle, height - 4,
-                                                                                            column.tick))  # fmt: skip
-    axis = Markup(
-        '<line class="axis" x1="{l}" x2="{w}" y1="{b}" y2="{b}"/><line class="grid" x1="{l}" x2="{w}" y1="16" y2="16"/>'
-        '<text x="{t}" y="20" text-anchor="end">{most}</text><text x="{t}" y="{b}" text-anchor="end">0</text>'
-    ).format(l=left, w=width, b=base, t=left - 6, most=number(top, unit))
-    return Markup('<svg class="weeks" viewBox="0 0 {} {}" role="img" aria-label="{}">{}{}</svg>').format(
-        width, height, label, axis, Markup().join(drawn)
+    ticks = [Markup("<span>{}</span>").format(column.tick) for column in columns if column.tick]
+    return Markup(
+        '<div class="weeks"><span class="most">{most}</span><svg viewBox="0 0 {wide} 100" preserveAspectRatio="none" '
+        'role="img" aria-label="{label}">{bars}</svg><span class="least">0</span><div class="ticks">{ticks}</div></div>'
+    ).format(
+        most=number(int(top) if float(top).is_integer() else top, unit),
+        wide=len(columns) * 10,
+        label=label,
+        bars=Markup().join(drawn),
+        ticks=Markup().join(ticks),
     )
 
 
-def distribution(
-    counts: Sequence[float], edges: Sequence[str], *, label: str, other: Sequence[float] = (), width: int = 280,
-    height: int = 84,
-) -> Markup:  # fmt: skip
+def distribution(counts: Sequence[float], edges: Sequence[str], *, label: str, other: Sequence[float] = ()) -> Markup:
     """Return a histogram whose edges are texts; `other` (shares of another distribution, same bins) is an outline."""
     total = sum(counts)
     if not total or len(edges) != len(counts) + 1:
         return Markup('<p class="quiet">No values.</p>')
     scaled = [share * total for share in other]
-    top = max([*counts, *scaled])
-    base, step = height - 18, width / len(counts)
+    top = max([*counts, *scaled]) * 1.04
     drawn = [
-        Markup('<rect x="{}" y="{}" width="{}" height="{}"><title>{} to {}: {} rows ({})</title></rect>').format(
-            f"{i * step + 0.5:.1f}",
-            f"{base - (base - 4) * count / top:.1f}",
-            f"{step - 1:.1f}",
-            f"{(base - 4) * count / top:.1f}",
+        Markup('<rect x="{}" y="{}" width="9.2" height="{}"><title>{} to {}: {} rows ({})</title></rect>').format(
+            f"{i * 10 + 0.4:.1f}",
+            f"{100 - 100 * count / top:.1f}",
+            f"{100 * count / top:.1f}",
             edges[i],
             edges[i + 1],
             f"{count:,.0f}",
@@ -92,19 +81,13 @@ def distribution(
     outline = Markup()
     if scaled:
         points = " ".join(
-            f"{(i + side) * step:.1f},{base - (base - 4) * v / top:.1f}"
-            for i, v in enumerate(scaled)
-            for side in (0, 1)
+            f"{(i + side) * 10},{100 - 100 * v / top:.1f}" for i, v in enumerate(scaled) for side in (0, 1)
         )
         outline = Markup('<polyline class="outline" points="{}"/>').format(points)
     return Markup(
-        '<svg class="histogram" viewBox="0 0 {w} {h}" width="{w}" height="{h}" role="img" aria-label="{label}">{bars}'
-        '{outline}<line class="axis" x1="0" x2="{w}" y1="{b}" y2="{b}"/><text x="0" y="{t}">{low}</text>'
-        '<text x="{w}" y="{t}" text-anchor="end">{high}</text></svg>'
-    ).format(
-        w=width, h=height, label=label, bars=Markup().join(drawn), outline=outline, b=base, t=height - 3,
-        low=edges[0], high=edges[-1],
-    )  # fmt: skip
+        '<div class="distribution"><svg viewBox="0 0 {} 100" preserveAspectRatio="none" role="img" aria-label="{}">'
+        '{}{}</svg><div class="ends"><span>{}</span><span>{}</span></div></div>'
+    ).format(len(counts) * 10, label, Markup().join(drawn), outline, edges[0], edges[-1])
 
 
 @dataclass(frozen=True, slots=True)

@@ -125,7 +125,7 @@ def _weekly(runs: Sequence[Run], since: datetime, *, by: str) -> list[Stack]:
 def _duration_bar(run: Run) -> Bar:
     took = seconds_of(run)
     tone = "bad" if run.status in ("failed", "interrupted") else ""
-    label = f"{from_iso(run.started_at).strftime('%d %b').lstrip('0')} · {cause_of(run).replace('_', ' ')}"
+    label = from_iso(run.started_at).strftime("%d %b %Y").lstrip("0")
     return Bar(label, took or 0.0, duration(took) if took is not None else "running", tone, links.run(run.id))
 
 
