@@ -33,8 +33,6 @@ REPAIRED = 2
 CELSIUS, KILOMETRES = 41, 67
 """What the set's temperature and wind speed were divided by."""
 PERSON = "person:operations"
-LEASE = timedelta(minutes=5)
-"""By so much a run that goes on begins after the one before it: whatever that one held has ended."""
 
 
 @dataclass(slots=True)
@@ -109,8 +107,7 @@ def live(kit: Kit, clock: SimulatedClock, weeks: int, *, since: datetime | None 
     for monday, settling in _weeks(folder, weeks):
         if since is not None and monday < since.date():
             continue
-        morning = _morning(monday)
-        clock.move_to(morning if since is None or morning > since else since + LEASE)
+        clock.move_to(max(_morning(monday), since or _morning(FIRST)))
         if settling:
             _settle(kit, monday)
         ticked = tick(kit, MODEL)
