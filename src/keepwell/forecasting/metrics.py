@@ -31,8 +31,9 @@ def measure_groups(
         InvalidInput: a metric is not known.
     """
     known = np.isfinite(actual) & np.isfinite(forecast)
-    group, actual, error = group[known], actual[known], forecast[known] - actual[known]
-    return {name: _measure(name, group, groups, actual, error) for name in metrics}
+    with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
+        group, actual, error = group[known], actual[known], forecast[known] - actual[known]
+        return {name: _measure(name, group, groups, actual, error) for name in metrics}
 
 
 def measure_arrays(
@@ -53,11 +54,10 @@ def _measure(
 ) -> tuple[list[float | None], list[int]]:
     rows, above, below = _terms(metric, actual, error)
     group = group[rows]
-    with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
-        count = np.bincount(group, minlength=groups)
-        value = np.bincount(group, above, groups) / (count if below is None else np.bincount(group, below, groups))
-        if metric.startswith("rmse"):
-            value = np.sqrt(value)
+    count = np.bincount(group, minlength=groups)
+    value = np.bincount(group, above, groups) / (count if below is None else np.bincount(group, below, groups))
+    if metric.startswith("rmse"):
+        value = np.sqrt(value)
     return [float(v) if np.isfinite(v) else None for v in value], count.tolist()
 
 

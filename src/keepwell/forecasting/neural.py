@@ -88,7 +88,7 @@ def _start(torch: Any, columns: int, levels: Sequence[int]) -> dict[str, Any]:
     pairs = list(pairwise(sizes))
     return {
         "tables": [t.numpy() for t in tables],
-        "weights": [(torch.randn(a, b) * np.sqrt(2.0 / a) * 0.7).numpy() for a, b in pairs],
+        "weights": [(torch.randn(a, b) * np.sqrt(1.0 / max(a, 1))).numpy() for a, b in pairs],
         "biases": [np.zeros(b, np.float32) for _, b in pairs],
         "last": np.zeros((sizes[-1], 1), np.float32),
         "straight": np.zeros((columns, 1), np.float32),
@@ -153,7 +153,7 @@ def _quiet(torch: Any) -> Iterator[None]:
     """Leave the process's threads and random state as they were."""
     threads = torch.get_num_threads()
     with torch.random.fork_rng(devices=[]):
-        torch.set_num_threads(min(2, threads))
+        torch.set_num_threads(1)
         try:
             yield
         finally:

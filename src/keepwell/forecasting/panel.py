@@ -11,6 +11,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from keepwell.charter.model import Data
 from keepwell.core.errors import InvalidInput, TooLarge
 from keepwell.core.spans import show_span
 from keepwell.forecasting.task import Task, cadence_of
@@ -143,6 +144,12 @@ def panel_of(frame: pl.DataFrame, task: Task, origin: object = None, ahead: int 
     if target is None:
         raise InvalidInput(f"The target {data.target!r} is not a number.", where="data.target")
     return Panel(axis, keys, (row, step), spread(target, np.nan, np.float64), numbers, labels, fixed, fixed_labels)
+
+
+def identity_of(panel: Panel, data: Data, series: Ints, step: Ints) -> pl.DataFrame:
+    """Return the keys and the time of cells, as a table."""
+    time = panel.axis.values(step).alias(data.time)
+    return panel.keys[series].with_columns(time) if data.keys else pl.DataFrame([time])
 
 
 def text_of(column: pl.Series) -> pl.Series:

@@ -2,27 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import polars as pl
 
-from keepwell.core.errors import InvalidInput
 from keepwell.forecasting.artifact import unpack
-from keepwell.forecasting.features import Examples, Samples, Source, examples_of
-from keepwell.forecasting.panel import Floats
-from keepwell.forecasting.task import Task
-from keepwell.forecasting.training import Held, Trained
+from keepwell.forecasting.features import Samples, Source, examples_of
+from keepwell.forecasting.panel import identity_of
+from keepwell.forecasting.training import Held, Trained, answer
 
 RIVAL = "champion"
-Answer = Callable[[Task, Mapping[str, Any], Examples], Floats]
 
 
-def with_rivals(
-    source: Source, trained: Sequence[Trained], rivals: Mapping[str, bytes], answer: Answer
-) -> list[Trained]:
+def with_rivals(source: Source, trained: Sequence[Trained], rivals: Mapping[str, bytes]) -> list[Trained]:
     """Return trained segments whose held-back rows were forecast by the champions as well.
 
     Rows up to a champion's own last training row are left out: it had seen them. A champion that was trained on
@@ -42,11 +36,9 @@ def with_rivals(
         unseen = np.flatnonzero(held.samples.target > source.panel.axis.floor(model["until"]))
         values = np.full(len(held.actual), np.nan)
         if len(unseen):
-            try:
-                values[unseen] = answer(source.task, model, examples.take(unseen))
-            except InvalidInput:
-                continue
-        found[i] = replace(trained[i], held=replace(held, forecasts={**held.forecasts, RIVAL: values}))
+            values[unseen] = answer(source.task, model, examples.take(unseen))
+        if not len(unseen) or np.isfinite(values).any():
+            found[i] = replace(trained[i], held=replace(held, forecasts={**held.forecasts, RIVAL: values}))
     return found
 
 
@@ -56,10 +48,8 @@ def held_rows(source: Source, trained: Sequence[Trained]) -> list[pl.DataFrame |
     if not some:
         return [None for _ in trained]
     panel, samples = source.panel, _samples(some)
-    frame = panel.keys[samples.series] if source.task.data.keys else pl.DataFrame()
     rivals = [held.forecasts.get(RIVAL, np.full(len(held.actual), np.nan)) for held in some]
-    frame = frame.with_columns(
-        panel.axis.values(samples.target).alias(source.task.data.time),
+    frame = identity_of(panel, source.task.data, samples.series, samples.target).with_columns(
         pl.Series("step", samples.target),
         pl.Series("lead", samples.target - samples.origin),
         pl.Series("actual", np.concatenate([held.actual for held in some])).fill_nan(None),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from functools import cache
 from typing import Any
 
@@ -15,13 +14,13 @@ from keepwell.forecasting.artifact import pack, unpack
 from keepwell.forecasting.backtest import backtest
 from keepwell.forecasting.baselines import baseline_of
 from keepwell.forecasting.evidence import evidence_of, measure_rows
-from keepwell.forecasting.features import Examples, Samples, Source, examples_of
+from keepwell.forecasting.features import Samples, Source, examples_of
 from keepwell.forecasting.model import Fitted, Measured
-from keepwell.forecasting.panel import Floats, Ints, Panel, panel_of
+from keepwell.forecasting.panel import Ints, Panel, identity_of, panel_of
 from keepwell.forecasting.rivals import held_rows, with_rivals
 from keepwell.forecasting.segments import Grid, grid_of, segments_of_rows
 from keepwell.forecasting.task import Task, cadence_of, lead_steps
-from keepwell.forecasting.training import Trained, facts_of, predict_all, train
+from keepwell.forecasting.training import Trained, answer, facts_of, train
 
 __all__ = ["backtest", "evaluate", "fit", "forecast", "measure", "segments_at"]
 
@@ -58,7 +57,7 @@ def fit(
     source, grid, origin_step = _open(_until(frame, task, origin), task, origin)
     leads = range(1, lead_steps(task) + 1)
     trained = train(source, grid, leads, segments, origin_step)
-    trained = with_rivals(source, trained, rivals or {}, _answer)
+    trained = with_rivals(source, trained, rivals or {})
     evidence = evidence_of(source, grid, [t.held for t in trained], origin_step)
     held, text = held_rows(source, trained), cache(source.panel.axis.text)
     return [
@@ -209,28 +208,16 @@ def _forecast_samples(artifacts: Mapping[str, bytes], source: Source, grid: Grid
         examples = examples_of(source, samples.take(rows))
         for c in np.unique(code[rows]):
             a, b = np.searchsorted(code[rows], (c, c + 1))
-            with suppress(InvalidInput):
-                values[rows[a:b]] = _answer(source.task, states[c], examples.take(slice(int(a), int(b))))
+            values[rows[a:b]] = answer(source.task, states[c], examples.take(slice(int(a), int(b))))
     baseline = baseline_of(source, samples)
     panel = source.panel
-    frame = panel.keys[samples.series] if source.task.data.keys else pl.DataFrame()
-    return frame.with_columns(
-        panel.axis.values(samples.target).alias(source.task.data.time),
+    return identity_of(panel, source.task.data, samples.series, samples.target).with_columns(
         pl.Series("segment", np.array(labels, dtype=object)[code].tolist(), dtype=pl.String),
         pl.Series("horizon", samples.target - samples.origin),
         pl.Series("actual", panel.target[samples.series, samples.target]).fill_nan(None),
         pl.Series("forecast", values).fill_nan(None),
         pl.Series("baseline", baseline).fill_nan(None),
     )
-
-
-def _answer(task: Task, artifact: Mapping[str, Any], examples: Examples) -> Floats:
-    if list(examples.names) != artifact["columns"]:
-        raise InvalidInput(
-            f"The model of {artifact['segment']} was trained on other columns than this charter makes; train it again."
-        )
-    _, served = predict_all(task, artifact["states"], artifact["weights"], examples)
-    return served
 
 
 def _artifact(trained: Trained, task: Task, until: str) -> dict[str, Any]:

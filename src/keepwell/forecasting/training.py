@@ -90,6 +90,13 @@ def predict_all(
     return forecasts, combine(forecasts, weights)
 
 
+def answer(task: Task, artifact: Mapping[str, Any], examples: Examples) -> Floats:
+    """Return a model's forecasts, in the target's unit; NaN when it was trained on other columns than these."""
+    if list(examples.names) != artifact["columns"]:
+        return np.full(len(examples), np.nan)
+    return predict_all(task, artifact["states"], artifact["weights"], examples)[1]
+
+
 def _train_some(
     source: Source, grid: Grid, samples: Samples, code: Ints, some: Ints, origin: int, everything: bool,
     progress: Progress | None,

@@ -1,4 +1,7 @@
-"""The learner `lightgbm`: boosted trees on the ratio of the target to the series' size, by absolute error."""
+"""The learner `lightgbm`: boosted trees on the logarithm of the target's ratio to the series' size, by absolute error.
+
+On logarithms effects multiply, as those of price and season do.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ import numpy as np
 from keepwell.core.errors import NotInstalled
 from keepwell.forecasting.features import Examples
 from keepwell.forecasting.panel import Floats
-from keepwell.forecasting.scaling import recode
+from keepwell.forecasting.scaling import log_target, recode, weights_of
 
 _SMALL = 20_000
 
@@ -35,7 +38,8 @@ def predict(state: Mapping[str, Any], examples: Examples) -> Floats:
         return np.full(len(examples), float(state["constant"]))
     lightgbm = _library()
     booster = lightgbm.Booster(model_str=zlib.decompress(state["text"]).decode())
-    return np.asarray(booster.predict(_matrix(examples, state["kinds"]), num_threads=_threads(len(examples))))
+    logarithms = booster.predict(_matrix(examples, state["kinds"]), num_threads=_threads(len(examples)))
+    return np.asarray(np.exp(logarithms))
 
 
 def _fit_one(part: Examples, seed: int) -> dict[str, Any]:
@@ -47,8 +51,8 @@ def _fit_one(part: Examples, seed: int) -> dict[str, Any]:
     matrix = _matrix(part, kinds)
     data = lightgbm.Dataset(
         matrix,
-        np.clip(part.ratio, -1.0, 8.0),
-        weight=part.scale / part.scale.mean(),
+        log_target(part),
+        weight=weights_of(part) * len(part),
         categorical_feature=list(range(part.x.shape[1], matrix.shape[1])),
         params={"max_bin": 63, "verbosity": -1, "min_data_in_bin": 5},
         free_raw_data=True,
