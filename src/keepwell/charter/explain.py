@@ -162,6 +162,8 @@ def _approvals(charter: Charter) -> Iterable[str]:
             override = f" This overrides what the risk derives: {wanted}."
         yield f"{environment}: {said}. Declared.{override}"
     yield f"A version that cannot be told from the champion is held for {charter.release.hold_windows} windows."
+    if charter.release.tie == "refresh":
+        yield "After that it takes over if the champion is stale, as it passed its gates and knows newer data."
 
 
 def _scoring(charter: Charter, now: datetime | None) -> Iterable[str]:

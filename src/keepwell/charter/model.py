@@ -187,11 +187,14 @@ class Release(Spec, frozen=True, kw_only=True):
         environments: in order; the last is production.
         approvals: environment to the roles that must approve; derived from the risk when it is absent.
         hold_windows: how many windows a challenger that cannot be told from the champion is held.
+        tie: what becomes of it then: `discard`, or `refresh`, which lets it take over from a stale champion, as it
+            passed its gates and knows newer data.
     """
 
     environments: Annotated[tuple[str, ...], msgspec.Meta(min_length=1, max_length=20)] = ("dev", "test", "prod")
     approvals: dict[str, tuple[str, ...]] | None = None
     hold_windows: Whole = 4
+    tie: Literal["discard", "refresh"] = "discard"
 
 
 class Retrain(Spec, frozen=True, kw_only=True):

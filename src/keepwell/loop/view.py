@@ -108,9 +108,11 @@ def view_of(charter: Charter, state: State, now: datetime, blocks: Sequence[Bloc
     has_champion, no_champion = s.champion == Known.YES, s.champion == Known.NO
     roles = tuple(sorted({role for roles in all_approvals(charter).values() for role in roles}))
     passed = (s.challenger == Known.YES) & (s.gates == Gates.PASSED)
-    ready = passed & (no_champion | (has_champion & (s.compared == Compared.BETTER)))
+    dead = has_champion & (s.can_answer == Known.NO)
+    refresh = _refreshes(charter, s, passed & has_champion)
+    ready = passed & (no_champion | dead | (has_champion & (s.compared == Compared.BETTER)) | refresh)
     refused = ready & bool(roles) & (s.approval == Approval.REFUSED)
-    out, held = _challengers(charter, s, passed, has_champion, refused)
+    out, held = _challengers(charter, s, passed, has_champion & ~dead & ~refresh, refused)
     ready &= ~refused
     bits = _triggers(charter, s, now, has_champion, no_champion & ((s.challenger == Known.NO) | out))
     urgent = (bits & sum(1 << TRIGGERS.index(t) for t in URGENT)) != 0
@@ -156,6 +158,14 @@ def view_of(charter: Charter, state: State, now: datetime, blocks: Sequence[Bloc
 def triggers_of(bits: int) -> tuple[Trigger, ...]:
     """Return the triggers of a number of `View.bits`, most pressing first."""
     return tuple(t for i, t in enumerate(TRIGGERS) if bits >> i & 1)
+
+
+def _refreshes(charter: Charter, s: State, passed: Mask) -> Mask:
+    """Return which challengers take over from a stale champion that they were held beside for long enough."""
+    if charter.release.tie != "refresh":
+        return np.zeros(len(s.segments), np.bool_)
+    long = s.held_windows >= charter.release.hold_windows
+    return np.asarray(passed & (s.compared == Compared.SAME) & (s.staleness == Health.BAD) & long)
 
 
 def _challengers(charter: Charter, s: State, passed: Mask, has_champion: Mask, refused: Mask) -> tuple[Mask, Mask]:

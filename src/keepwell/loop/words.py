@@ -15,6 +15,7 @@ from keepwell.loop.decisions import (
     Severity,
     Train,
 )
+from keepwell.loop.model import Compared
 from keepwell.loop.phrases import (
     CLAUSES,
     NOTHING_NEW,
@@ -53,13 +54,16 @@ def roll_back(v: View, rows: Rows) -> RollBack:
 def promote(v: View, rows: Rows) -> Promote:
     """The challenger is better, or the first to pass."""
     first = bool(v.no_champion[rows[0]])
+    tie = not first and bool(v.state.compared[rows[0]] == Compared.SAME)
     why = "The first version passed its gates" if first else "The challenger passed its gates and beats the champion"
+    if tie:
+        why = "The champion is stale, and the challenger passed its gates and cannot be told from it"
     approved = f", and {all_of(v.roles)} approved it" if v.roles else ""
     old = v.state.champion_id[rows].tolist()
     return Promote(
         scope=named(v, rows),
         reason=f"{why}{approved}.",
-        clause="release.approvals" if v.roles else "gates",
+        clause="release.approvals" if v.roles else "release.tie" if tie else "gates",
         facts=facts_of(v, each("version", v.state.challenger_id, rows), each("approval", v.state.approval_id, rows)),
         environment=v.charter.release.environments[-1],
         versions=ids_of(v.state.challenger_id, rows),
