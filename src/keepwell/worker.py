@@ -39,10 +39,11 @@ class Worker:
 
     def run(self) -> None:
         """Tick, sleep, and again, until `stop`."""
-        with self.kit.write() as tx:
-            mark_interrupted(tx, self.kit.call(ACTOR))
         while not self._stop.is_set():
-            self.round()
+            try:
+                self.round()
+            except Exception:  # whatever happened in this round, the next one is run
+                log.exception("the round failed")
             self._stop.wait(self.every)
 
     def stop(self) -> None:
@@ -51,6 +52,8 @@ class Worker:
 
     def round(self) -> None:
         """Tick every fleet once. A fleet that cannot be ticked now is logged and does not keep the others waiting."""
+        with self.kit.write() as tx:
+            mark_interrupted(tx, self.kit.call(ACTOR))
         with self.kit.read() as tx:
             fleets = [applied.charter.model for applied in current_charters(tx)]
         for model in fleets:

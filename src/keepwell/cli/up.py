@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from keepwell.loop.tick import Ticked
     from keepwell.server.run import Served
 
+PATIENCE = 5.0
+"""Seconds that a running tick has to end; one that is cut off is gone on with by the next, as after a crash."""
+
 
 @click.command()
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
@@ -52,7 +55,7 @@ def command(
 
     def end() -> None:
         worker.stop()
-        thread.join(timeout=30)
+        thread.join(timeout=PATIENCE)
 
     parts = Parts(tick=on_demand, heartbeat=lambda: worker.heartbeat)
     serve(kit, binding, owner=me(), parts=parts, on_start=begin, on_stop=end)

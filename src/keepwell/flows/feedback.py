@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 
 import numpy as np
@@ -24,6 +25,8 @@ from keepwell.serving.model import Scoring
 MONDAY = datetime(1970, 1, 5, tzinfo=UTC)
 """Windows are counted from a Monday, so that a window of a week is a calendar week."""
 BASELINE = "baseline"
+GRACE = 4
+"""An outcome that has not come for so many windows after the last row was due is not waited for."""
 
 
 def join_outcomes(kit: Kit, applied: AppliedCharter, actor: str) -> int:
@@ -41,15 +44,16 @@ def join_outcomes(kit: Kit, applied: AppliedCharter, actor: str) -> int:
     waiting = [s for s in waiting if s.joined_input != version.id]
     frame = frame_of(kit, version.id)
     known = frame.filter(pl.col(charter.data.target).is_not_null())
+    newest = known[charter.data.time].max()
+    every, grace = parse_span(charter.forecast.every), GRACE * parse_span(charter.monitor.window)
     recorded = 0
     for scoring in waiting:
         rows = outcomes(kit, charter, scoring, known)
         joined = rows["actual"].len() - rows["actual"].null_count()
-        last = rows[charter.data.time].max()
-        closed = bool(known[charter.data.time].max() >= last)  # type: ignore[operator]
-        if joined == scoring.joined and closed == scoring.closed:
-            continue
-        windows = windows_of(charter, rows, known[charter.data.time].max())
+        at = clock_of(rows[charter.data.time], scoring, every)
+        late = newest is not None and at(newest) >= at(rows[charter.data.time].max()) + grace
+        closed = joined == rows.height or late
+        windows = windows_of(charter, rows, newest, at) if joined else []
         call = kit.call(actor)
         with kit.write() as tx:
             serving.note_outcomes(tx, call, scoring, joined, version.id, closed=closed)
@@ -66,23 +70,37 @@ def outcomes(kit: Kit, charter: Charter, scoring: Scoring, known: pl.DataFrame) 
     return rows.join(known.select(*on, pl.col(charter.data.target).alias("actual")), on=on, how="left")
 
 
-def windows_of(charter: Charter, rows: pl.DataFrame, last: object) -> list[Window]:
+def clock_of(times: pl.Series, scoring: Scoring, every: timedelta) -> Callable[[object], datetime]:
+    """Return what tells the moment, in UTC, of a time of a scoring's rows.
+
+    Whole numbers count steps: the first one that was forecast begins at the moment of the schedule it was made for.
+    """
+    if not times.dtype.is_integer():
+        return lambda value: moment_of(value, every)
+    first = int(scoring.first)
+    return lambda value: scoring.slot + (int(str(value)) - first) * every
+
+
+def windows_of(
+    charter: Charter, rows: pl.DataFrame, last: object, at: Callable[[object], datetime]
+) -> list[Window]:
     """Measure rows with their outcome by segment, version and window.
 
     Args:
         charter: window and columns.
         rows: segment, version, forecast, baseline, actual and the time.
-        last: the last time whose target is known: a window that ends after it is not complete.
+        last: the last time whose target is known: a window whose rows end after it is not complete.
+        at: tells the moment of a time.
     """
     length = parse_span(charter.monitor.window)
-    every = parse_span(charter.forecast.every)
-    moments = [moment_of(value, every) for value in rows[charter.data.time].to_list()]
-    place = [(moment - MONDAY) // length for moment in moments]
-    newest = moment_of(last, every)
-    table = rows.select("segment", pl.col("version").fill_null(BASELINE), "forecast", "baseline", "actual")
-    table = table.with_columns(pl.Series("window", place, dtype=pl.Int64), pl.Series("moment", moments))
-    # a window is complete when its last forecast time is known
-    ends = dict(table.group_by("window").agg(pl.col("moment").max()).iter_rows())
+    time, newest = charter.data.time, at(last)
+    moments = {value: at(value) for value in rows[time].unique().to_list()}
+    places = {value: (moment - MONDAY) // length for value, moment in moments.items()}
+    ends: dict[int, datetime] = {}
+    for value, place in places.items():
+        ends[place] = max(ends.get(place, moments[value]), moments[value])
+    window = pl.col(time).replace_strict(places, return_dtype=pl.Int64).alias("window")
+    table = rows.select("segment", pl.col("version").fill_null(BASELINE), "forecast", "baseline", "actual", window)
     table = table.filter(pl.col("actual").is_not_null())
     groups = table.select("segment", "version", "window").unique(maintain_order=True)
     if groups.is_empty():

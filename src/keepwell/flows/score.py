@@ -69,9 +69,12 @@ def score(kit: Kit, applied: AppliedCharter, slot: datetime, actor: str) -> Scor
     frame = frame_of(kit, version.id)
     origin = last_known(frame, charter.data.time, charter.data.target)
     rows = _rows(applied, frame, origin, slot, answers)
+    heard = set(rows["version"].drop_nulls())
+    there = set(rows["segment"])
+    silent = tuple(sorted(v.id for v in champions if v.segment in there and v.id not in heard))
     if rows.is_empty():
         raise Unavailable("No segment can be scored: no version answers, and the charter's fallback has no baseline.")
-    return _publish(kit, applied, version, origin, slot, actor, rows)
+    return _publish(kit, applied, version, origin, slot, actor, rows, silent)
 
 
 def _versions(tx: Transaction, charter: Charter, environment: str) -> tuple[list[ModelVersion], list[ModelVersion]]:
@@ -161,6 +164,7 @@ def _publish(
     slot: datetime,
     actor: str,
     rows: pl.DataFrame,
+    silent: tuple[str, ...],
 ) -> Scoring:
     charter = applied.charter
     call = kit.call(actor)
@@ -184,6 +188,7 @@ def _publish(
             part=part,
             rows=rows.height,
             answered={who: counts.get(who, 0) for who in ANSWERED_BY},
+            silent=silent,
             first=str(times.min()),
             last=str(times.max()),
         )

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import lru_cache
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import polars as pl
 
@@ -103,16 +105,30 @@ def _drift(kit: Kit, applied: AppliedCharter, fleet: FleetColumns, version: Data
     columns = [*charter.data.observed, *charter.data.known_ahead]
     if charter.monitor.drift is None or not columns or not any(fleet.champion_id):
         return None
-    frame = frame_of(kit, version.id)
-    time = charter.data.time
+    spec = msgspec.json.encode(charter)
+    found, last = _moved(replace(kit, guard=None), spec, applied.folder, version.id, tuple(fleet.segment))
+    end = kit.clock.now() if last is None else last + parse_span(charter.forecast.every)
     length = drift_rules.length_of(charter.monitor)
-    every = parse_span(charter.forecast.every)
+    return drift_rules.judge_drift(charter.monitor, list(fleet.segment), found, (end - length, end))
+
+
+@lru_cache(maxsize=16)
+def _moved(
+    kit: Kit, spec: bytes, folder: str, version_id: str, segments: tuple[str, ...]
+) -> tuple[drift_rules.Drift, datetime | None]:
+    """Measure once a dataset version: between two versions there is nothing new to compare.
+
+    Returns:
+        What moved, and the moment of the last row; None where the time is a whole number.
+    """
+    charter = msgspec.json.decode(spec, type=Charter)
+    columns = [*charter.data.observed, *charter.data.known_ahead]
+    frame, time = frame_of(kit, version_id), charter.data.time
+    length, every = drift_rules.length_of(charter.monitor), parse_span(charter.forecast.every)
     last = frame[time].max()
-    task = task_of(charter, Path(applied.folder))
-    rows = segments_at(frame, task, last).select("segment", time, *columns)
+    rows = segments_at(frame, task_of(charter, Path(folder)), last).select("segment", time, *columns)
     whole = rows.schema[time].is_integer()
     since = pl.lit(last) - (length // every if whole else pl.lit(length))
     current, before = rows.filter(pl.col(time) > since), rows.filter(pl.col(time) <= since)
-    found = drift_rules.measure_drift(charter.monitor, list(fleet.segment), before, current, columns, time)
-    end = moment_of(last, every) + every
-    return drift_rules.judge_drift(charter.monitor, list(fleet.segment), found, (end - length, end))
+    found = drift_rules.measure_drift(charter.monitor, list(segments), before, current, columns, time)
+    return found, None if whole else moment_of(last, every)

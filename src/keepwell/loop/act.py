@@ -104,7 +104,7 @@ def _do(  # noqa: C901, PLR0912  (one arm a decision)
                 kit, applied, decision.environment, decision.scope.of(fleet), actor, decision.reason, key, key=key
             )
         case Discard():
-            _discard(kit, decision.versions, decision.reason, actor, key)
+            _discard(kit, applied, decision.versions, decision.reason, actor, key)
         case AskApproval():
             if decision.what == "promotion":
                 ask(kit, applied, decision.environment, decision.versions, actor, key=key)
@@ -115,7 +115,7 @@ def _do(  # noqa: C901, PLR0912  (one arm a decision)
             _open(kit, applied, decision, fleet, actor, FAILED_OVER, cause, "bad")
         case Alert():
             if decision.discards:
-                _discard(kit, decision.discards, decision.reason, actor, f"{key}:discard")
+                _discard(kit, applied, decision.discards, decision.reason, actor, f"{key}:discard")
             _open(kit, applied, decision, fleet, actor, ALERT, decision.cause, decision.severity)
         case OpenIncident():
             _open_data(kit, charter.model, decision, actor, key)
@@ -150,13 +150,25 @@ def _train(
             before, failed]  # fmt: skip
     key = f"train:{digest_json(what)}"
     if decision.replaces:
-        _discard(kit, decision.replaces, decision.reason, actor, f"{key}:replace")
+        _discard(kit, applied, decision.replaces, decision.reason, actor, f"{key}:replace")
     train(kit, applied, segments, actor, cause=" and ".join(decision.triggers), key=key, progress=progress)
 
 
-def _discard(kit: Kit, versions: Sequence[str], reason: str, actor: str, key: str) -> None:
+def _discard(
+    kit: Kit, applied: AppliedCharter, versions: Sequence[str], reason: str, actor: str, key: str
+) -> None:  # fmt: skip
+    """Discard versions; where one answers in an environment before production, the one before it does again."""
+    gone = frozenset(versions)
+    for environment in applied.charter.release.environments[:-1]:
+        with kit.read() as tx:
+            there = models.champion_ids(tx, applied.charter.model, environment)
+        segments = sorted(segment for segment, version in there.items() if version in gone)
+        if segments:
+            roll_back_fleet(kit, applied, environment, segments, actor, reason, key, key=f"{key}:{environment}")
     with kit.write() as tx:
-        models.set_state(tx, kit.call(actor, key), list(versions), "discarded", reason)
+        free = [v.id for v in models.versions_by_id(tx, list(versions)) if v.state != "promoted"]
+        if free:
+            models.set_state(tx, kit.call(actor, key), free, "discarded", reason)
 
 
 def _open(

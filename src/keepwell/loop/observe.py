@@ -80,9 +80,10 @@ class Facts:
         approvals: version to where its approval stands.
         previous: segment to the version before its champion.
         packs: champion to the digest of the pack that holds its bytes.
+        ever: versions that are or were champions in production, where there are environments before it.
         before: for each environment before production, segment to its champion there.
         incidents: open ones that touch the fleet or its data.
-        scored: the newest moment of the schedule that was scored.
+        scored: the newest moment of the schedule that was scored; `silent` the champions that had no answer then.
         failed: segment to the newest training, where that failed.
         asked: the newest request of the loop to let it train, where a person has not answered yet or refused lately.
         alerted: causes that someone was told of; `tick` the newest tick.
@@ -95,9 +96,11 @@ class Facts:
     approvals: Mapping[str, str]
     previous: Mapping[str, str | None]
     packs: Mapping[str, str]
+    ever: frozenset[str]
     before: Sequence[Mapping[str, str]]
     incidents: Sequence[Incident]
     scored: datetime | None
+    silent: frozenset[str]
     failed: Mapping[str, tuple[str, datetime]]
     asked: Incident | None
     alerted: frozenset[str]
@@ -132,7 +135,7 @@ def observe(kit: Kit, applied: AppliedCharter, watched: Watched) -> State:
 
 def _read(tx: Transaction, applied: AppliedCharter) -> Facts:
     charter = applied.charter
-    production = charter.release.environments[-1]
+    *before, production = charter.release.environments
     fleet = models.fleet_columns(tx, charter.model, production)
     latest = models.latest_versions(tx, charter.model)
     candidates = [v for v, c in zip(fleet.version_id, fleet.champion_id, strict=True) if v != c]
@@ -147,9 +150,11 @@ def _read(tx: Transaction, applied: AppliedCharter) -> Facts:
         approvals=_approvals(tx, applied, [v for v in latest.values() if v.id in set(candidates)]),
         previous=models.previous_versions(tx, charter.model, production, list(fleet.segment)),
         packs=models.packs(tx, [c for c in fleet.champion_id if c]),
-        before=[models.champion_ids(tx, charter.model, e) for e in charter.release.environments[:-1]],
+        ever=models.ever_champions(tx, charter.model, production) if before else frozenset(),
+        before=[models.champion_ids(tx, charter.model, e) for e in before],
         incidents=incidents,
         scored=newest[0].slot if newest else None,
+        silent=frozenset(newest[0].silent) if newest else frozenset(),
         failed=_failed(tx, charter),
         asked=next(iter(monitoring.incidents(tx, model=charter.model, kind=ASKED, limit=1)), None),
         alerted=_alerted(last, incidents),
@@ -179,7 +184,10 @@ def _approvals(tx: Transaction, applied: AppliedCharter, versions: Sequence[Mode
 
 
 def _failed(tx: Transaction, charter: Charter) -> dict[str, tuple[str, datetime]]:
-    """Return segment to the id and start of its newest training, where that failed; `*` stands for every segment."""
+    """Return segment to the id and start of its newest training, where that failed; `*` stands for every segment.
+
+    An interrupted training did not fail: it goes on under the key it had.
+    """
     newest: dict[str, Run] = {}
     for run in tracking.runs(tx, model=charter.model, kind=KIND, limit=RUNS):
         named = run.params.get("named")
@@ -187,8 +195,7 @@ def _failed(tx: Transaction, charter: Charter) -> dict[str, tuple[str, datetime]
             continue
         for name in named if isinstance(named, list) else ["*"]:
             newest.setdefault(str(name), run)
-    bad = ("failed", "interrupted")
-    return {name: (run.id, from_iso(run.started_at)) for name, run in newest.items() if run.status in bad}
+    return {name: (run.id, from_iso(run.started_at)) for name, run in newest.items() if run.status == "failed"}
 
 
 def _members(kit: Kit, applied: AppliedCharter, facts: Facts) -> list[str]:
@@ -221,7 +228,7 @@ def _champions(kit: Kit, members: Sequence[str], facts: Facts) -> dict[str, obje
     there = {pack: _readable(kit, pack) for pack in set(facts.packs.values())}
     over = {segment for i in facts.incidents if i.kind == FAILED_OVER for segment in i.segments}
     ids = [champion.get(s) for s in members]
-    broken = {s for s, c in champion.items() if c and not there[facts.packs[c]]}
+    broken = {s for s, c in champion.items() if c and (c in facts.silent or not there[facts.packs[c]])}
     return {
         "champion": [Known.YES if c else Known.NO for c in ids],
         "champion_id": ids,
@@ -252,8 +259,7 @@ def _challengers(charter: Charter, members: Sequence[str], facts: Facts, now: da
     )}  # fmt: skip
     for segment in members:
         i = place.get(segment)
-        waits = i is not None and fleet.version_id[i] != fleet.champion_id[i] and fleet.state[i] in (
-            "registered", "held")  # fmt: skip
+        waits = i is not None and _waits(facts, i)
         verdict = facts.verdicts.get(fleet.version_id[i]) if i is not None and waits else None
         columns["challenger"].append(Known.YES if waits else Known.NO)
         columns["challenger_id"].append(fleet.version_id[i] if i is not None and waits else None)
@@ -268,6 +274,24 @@ def _challengers(charter: Charter, members: Sequence[str], facts: Facts, now: da
         asked = facts.approvals.get(fleet.version_id[i], "not_asked") if i is not None and waits else None
         columns["approval"].append(_APPROVAL[asked] if asked else Approval.UNKNOWN)
     return dict(columns)
+
+
+def _waits(facts: Facts, i: int) -> bool:
+    """Tell whether the newest version of the segment at a place of the fleet wants to answer in production.
+
+    One that answers in an environment before it still does, unless it was champion in production and was rolled back.
+    Where nothing answers in production, one that failed or was refused there leaves the place to a new one.
+    """
+    version, champion, state = facts.fleet.version_id[i], facts.fleet.champion_id[i], facts.fleet.state[i]
+    if version == champion or state in ("retired", "discarded"):
+        return False
+    if state != "promoted":
+        return True
+    if version in facts.ever or _reached(facts, facts.fleet.segment[i], version) < 0:
+        return False
+    verdict = facts.verdicts.get(version)
+    fit = verdict is not None and verdict.outcome == "passed" and facts.approvals.get(version) != "refused"
+    return champion is not None or fit
 
 
 def _reached(facts: Facts, segment: str, version: str) -> int:

@@ -65,7 +65,7 @@ def _releases(v: View) -> list[Rule]:
     harm = v.has_champion & (s.guard == Health.BAD)
     rules = [Rule(harm & (s.previous == Known.YES), words.roll_back)]
     rules.append(Rule(v.changed & ~v.fired("cannot_answer"), holding.settling, _days(v.settled_at, v.changed)))
-    first = np.where(v.no_champion, 1, np.where(s.compared == Compared.SAME, 2, 0))
+    first = np.select([v.no_champion, s.can_answer == Known.NO, s.compared == Compared.SAME], [1, 3, 2], 0)
     if not v.roles:
         return [*rules, Rule(v.ready, words.promote, first)]
     asked = s.approval

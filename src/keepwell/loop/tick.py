@@ -71,6 +71,8 @@ def tick(kit: Kit, model: str, *, progress: Callable[[Progress], None] | None = 
                 return Ticked(model, tuple(rounds), settled=True)
             act(held, applied, made, state.segments, actor, progress)
             failpoints.reach("tick.acted")
+            if len(rounds) > 1 and rounds[-2].decisions == made.decisions:
+                break
     return Ticked(model, tuple(rounds), settled=False)
 
 

@@ -15,7 +15,7 @@ from keepwell.loop.decisions import (
     Severity,
     Train,
 )
-from keepwell.loop.model import Compared
+from keepwell.loop.model import Compared, Known
 from keepwell.loop.phrases import (
     CLAUSES,
     NOTHING_NEW,
@@ -54,8 +54,11 @@ def roll_back(v: View, rows: Rows) -> RollBack:
 def promote(v: View, rows: Rows) -> Promote:
     """The challenger is better, or the first to pass."""
     first = bool(v.no_champion[rows[0]])
-    tie = not first and bool(v.state.compared[rows[0]] == Compared.SAME)
+    dead = not first and bool(v.state.can_answer[rows[0]] == Known.NO)
+    tie = not first and not dead and bool(v.state.compared[rows[0]] == Compared.SAME)
     why = "The first version passed its gates" if first else "The challenger passed its gates and beats the champion"
+    if dead:
+        why = "The champion cannot answer, and the challenger passed its gates"
     if tie:
         why = "The champion is stale, and the challenger passed its gates and cannot be told from it"
     approved = f", and {all_of(v.roles)} approved it" if v.roles else ""

@@ -115,6 +115,11 @@ def previous_versions(tx: Transaction, model: str, environment: str, segments: S
     return {segment: rules.previous_version(history, gone) for segment, history in of_segment.items()}
 
 
+def ever_champions(tx: Transaction, model: str, environment: str) -> frozenset[str]:
+    """Return every version that is or was champion of its segment in an environment."""
+    return queries.ever_held(tx, model, environment)
+
+
 def _chosen(tx: Transaction, model: str, version_ids: Sequence[str]) -> list[ModelVersion]:
     if not version_ids:
         raise InvalidInput("Name at least one version.")

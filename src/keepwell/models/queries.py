@@ -198,6 +198,13 @@ def past_holders(tx: Transaction, model: str, environment: str, segments: Sequen
     return _of_segments(tx, query.order_by(champions.c.seq), segments)
 
 
+def ever_held(tx: Transaction, model: str, environment: str) -> frozenset[str]:
+    """Return every version that is or was champion in an environment."""
+    query = select(champions.c.version_id).distinct()
+    query = query.where(champions.c.model == model, champions.c.environment == environment)
+    return frozenset(tx.execute(query).scalars())
+
+
 def intervals(
     tx: Transaction,
     model: str,

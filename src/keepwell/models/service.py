@@ -22,7 +22,7 @@ from keepwell.core.texts import check_text
 from keepwell.db import Transaction
 from keepwell.ledger import append, once
 from keepwell.models import queries, rules, store
-from keepwell.models.championship import previous_versions, promote, roll_back
+from keepwell.models.championship import ever_champions, previous_versions, promote, roll_back
 from keepwell.models.listing import told
 from keepwell.models.model import Batch, Member, ModelVersion
 from keepwell.models.packs import artifact, artifacts, pack, verify
@@ -60,6 +60,7 @@ __all__ = [
     "champion_history",
     "champion_ids",
     "champions",
+    "ever_champions",
     "fleet",
     "fleet_columns",
     "fleet_standing",

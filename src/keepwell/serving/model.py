@@ -26,6 +26,7 @@ class Scoring:
         part: digest of the Parquet blob of the rows: keys, time, segment, forecast, baseline, version, answered_by.
         rows: how many rows were published.
         answered: rows by who answered.
+        silent: the champions that gave no answer for any row of their segment.
         first: first time forecast, as text.
         last: last time forecast, as text.
         joined: how many rows have met their actual outcome.
@@ -46,6 +47,7 @@ class Scoring:
     answered: Mapping[str, int]
     first: str
     last: str
+    silent: tuple[str, ...] = ()
     joined: int = 0
     joined_input: str | None = None
     closed: bool = False

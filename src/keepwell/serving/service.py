@@ -44,6 +44,7 @@ def publish(tx: Transaction, call: Call, scoring: Scoring) -> Scoring:
                 "part": scoring.part,
                 "rows": scoring.rows,
                 "answered": dict(scoring.answered),
+                "silent": len(scoring.silent),
             },
         ),
     )
@@ -53,10 +54,13 @@ def publish(tx: Transaction, call: Call, scoring: Scoring) -> Scoring:
 def note_outcomes(
     tx: Transaction, call: Call, scoring: Scoring, joined: int, input_version: str, *, closed: bool
 ) -> None:
-    """Note that `joined` rows of a scoring have met their outcome, and whether every one that will come has come."""
+    """Note that `joined` rows of a scoring have met their outcome, and whether every one that will come has come.
+
+    That newer data was looked at is noted too; it is told to the ledger when it brought something.
+    """
+    store.set_joined(tx, scoring.id, joined, input_version, closed)
     if joined == scoring.joined and closed == scoring.closed:
         return
-    store.set_joined(tx, scoring.id, joined, input_version, closed)
     append(
         tx,
         call,

@@ -38,6 +38,7 @@ scorings = Table(
     Column("part", String(71), nullable=False),
     Column("rows", Integer, nullable=False),
     Column("answered", Json, nullable=False),
+    Column("silent", Json, nullable=False),
     Column("first", Text, nullable=False),
     Column("last", Text, nullable=False),
     Column("joined", Integer, nullable=False, default=0),
@@ -64,6 +65,7 @@ def add(tx: Transaction, scoring: Scoring) -> None:
             part=scoring.part,
             rows=scoring.rows,
             answered=dict(scoring.answered),
+            silent=list(scoring.silent),
             first=scoring.first,
             last=scoring.last,
             joined=scoring.joined,
@@ -114,5 +116,6 @@ def set_joined(tx: Transaction, scoring_id: str, joined: int, input_version: str
 
 def _scoring(row: Row[tuple[object, ...]]) -> Scoring:
     values = dict(row._mapping)
+    values["silent"] = tuple(row.silent)
     values["at"], values["slot"] = from_iso(row.at), from_iso(row.slot)
     return Scoring(**values)

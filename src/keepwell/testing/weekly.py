@@ -10,13 +10,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
 import polars as pl
 
+from keepwell.core.clock import SimulatedClock
 from keepwell.flows.kit import Kit
 from keepwell.governance.charters import AppliedCharter, apply_charter
+from keepwell.loop.tick import Ticked, tick
 
 MODEL = "stalls"
 START = date(2024, 1, 1)
@@ -136,3 +139,26 @@ def charter_text(changes: Mapping[str, object] | None = None) -> str:
             place = place.setdefault(name, {})
         place[last] = value
     return msgspec.yaml.encode(spec).decode()
+
+
+def live(
+    kit: Kit, clock: SimulatedClock, fleet: Weekly, first: int, last: int, *, effect: float = 0.8
+) -> list[Ticked]:
+    """Let the weeks from `first` up to, not including, `last` come one by one: a file of the week before, and a tick."""
+    done = []
+    for week in range(first, last):
+        clock.move_to(morning(week))
+        fleet.arrive(week - 1, effect=effect)
+        done.append(tick(kit, MODEL))
+    return done
+
+
+def started(
+    kit: Kit, clock: SimulatedClock, folder: Path, changes: Mapping[str, object] | None = None, **fleet: Any
+) -> tuple[Weekly, Ticked]:
+    """Begin a fleet with 80 weeks of history, and tick once: it is trained, promoted and scored."""
+    made = Weekly(folder / "stalls", **fleet)
+    clock.move_to(morning(80))
+    made.begin(kit, changes)
+    made.arrive(0, 80)
+    return made, tick(kit, MODEL)

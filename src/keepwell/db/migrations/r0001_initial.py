@@ -387,6 +387,7 @@ def upgrade(op: Operations) -> None:  # noqa: PLR0915
         sa.Column("part", sa.String(length=71), nullable=False),
         sa.Column("rows", sa.Integer(), nullable=False),
         sa.Column("answered", sa.Text(), nullable=False),
+        sa.Column("silent", sa.Text(), nullable=False),
         sa.Column("first", sa.Text(), nullable=False),
         sa.Column("last", sa.Text(), nullable=False),
         sa.Column("joined", sa.Integer(), nullable=False),
