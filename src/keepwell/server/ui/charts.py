@@ -36,7 +36,7 @@ def sparkline(
             pen_down = False
             continue
         x, y = place(index, value)
-        path.append(f"{'L' if pen_down else 'M'}{x:.1f} {y:.1f}")
+        path.append(f"L{x:.1f} {y:.1f}" if pen_down else f"M{x:.1f} {y:.1f}h.1")
         pen_down = True
     last = max(i for i, v in enumerate(values) if v is not None and math.isfinite(v))
     x, y = place(last, float(values[last] or 0.0))

@@ -27,7 +27,7 @@ PATH = "/models/{model}"
 TOLD = tuple(kind for kind in loop.KINDS if kind not in ("hold", "score", "condition"))
 """Kinds of decisions that the page of a fleet lists: what is done each week without saying is left out."""
 MARKS = (
-    ("model.versions_registered", "trained"),
+    ("model.batch_registered", "trained"),
     ("model.promoted", "promoted"),
     ("model.rolled_back", "promoted"),
 )
@@ -154,20 +154,17 @@ def _trend(found: Fleet, marks: list[charts.Mark]) -> dict[str, object] | None:
 
 
 def _marks(tx: Transaction, name: str, since: str | None) -> list[charts.Mark]:
-    """Return what happened to the fleet, for the time axis; several of a kind within one moment are one."""
+    """Return what happened to the fleet, for the time axis."""
     if since is None:
         return []
     start = from_iso(since)
-    seen: dict[tuple[str, datetime], str] = {}
+    told: list[tuple[datetime, str, str, int]] = []
     for kind, word in MARKS:
-        for entry in ledger.entries(tx, subject=f"model:{name}", kind=kind, limit=200):
-            count = entry.body.get("count", 1)
-            if entry.at >= start:
-                seen.setdefault((word, entry.at), f"{word} {words.plural(int(str(count)), 'version')}")
-    for incident in monitoring.incidents(tx, model=name, limit=100):
-        if incident.opened_at >= start:
-            seen[("incident", incident.opened_at)] = incident.title
-    return [charts.Mark(at.timestamp(), kind, text) for (kind, at), text in sorted(seen.items(), key=lambda s: s[0][1])]
+        for entry in ledger.entries(tx, subject=f"model:{name}", kind=kind, limit=500):
+            told.append((entry.at, word, "", int(str(entry.body.get("count", 1)))))
+    for incident in monitoring.incidents(tx, model=name, limit=200):
+        told.append((incident.opened_at, "incident", incident.title, 1))
+    return views_fleet.marks_of([one for one in told if one[0] >= start], start)
 
 
 def _pooled(found: Fleet) -> tuple[float | None, float | None]:

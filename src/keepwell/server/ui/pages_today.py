@@ -53,9 +53,7 @@ def today(ask: Ask[None, None]) -> Html:
             sizes,
         )
     fleets.sort(key=lambda one: (one.tone != "bad", one.tone != "watch", one.name))
-    view = Today(
-        needs, fleets, sum(sizes.values()), sum(n for one in fleets for tone, _, n in one.states if tone != "ok")
-    )
+    view = Today(needs, fleets, sum(sizes.values()))
     return page(ask, "today.html", title="Today", nav="today", json="/api/approvals", view=view)
 
 

@@ -93,7 +93,7 @@ def leading(key: str, count: int) -> str:
 def layout(tiles: Sequence[Tile], by: int) -> list[Group]:
     """Return the groups with their places, and the places of their tiles: areas in proportion to sizes.
 
-    Tiles far smaller than the others get at least a visible size.
+    Tiles and groups far smaller than the others get at least a visible size.
 
     Args:
         tiles: the segments.
@@ -104,8 +104,9 @@ def layout(tiles: Sequence[Tile], by: int) -> list[Group]:
     for place, tile in enumerate(tiles):
         members.setdefault(leading(tile.key, by) if by else "", []).append(place)
     totals = {name: sum(sizes[i] for i in places) for name, places in members.items()}
+    least = sum(totals.values()) / (6 * len(totals) + 8)
     names = sorted(members, key=lambda name: (-totals[name], name))
-    boxes = squarified([totals[name] for name in names], Box(0.0, 0.0, 100.0, 100.0), aspect=ASPECT)
+    boxes = squarified([max(totals[name], least) for name in names], Box(0.0, 0.0, 100.0, 100.0), aspect=ASPECT)
     found = []
     for name, box in zip(names, boxes, strict=True):
         ordered = sorted(members[name], key=lambda place: -sizes[place])
@@ -256,4 +257,4 @@ def _worst(row: float, largest: float, smallest: float, side: float) -> float:
 def _visible(sizes: np.ndarray[tuple[int], np.dtype[np.float64]]) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
     known = np.where(np.isfinite(sizes) & (sizes > 0), sizes, 0.0)
     middle = float(np.median(known[known > 0])) if (known > 0).any() else 1.0
-    return np.clip(known, middle / 12, middle * 60)
+    return np.clip(known, middle / 8, middle * 60)

@@ -12,6 +12,7 @@ from keepwell.core.clock import from_iso
 from keepwell.models.model import MemberStanding
 from keepwell.monitoring.model import Incident
 from keepwell.monitoring.overview import Pooled
+from keepwell.server.ui.charts import Mark
 from keepwell.server.ui.words import SIGNS, Tone, metric, metric_name, plural, segment_words
 
 RANK: dict[str, int] = {"bad": 0, "watch": 1, "unknown": 2, "ok": 3, "none": 4}
@@ -182,6 +183,24 @@ def answer_of(rows: Sequence[Row], noun: str = "model") -> tuple[str, str]:
     if counts["unknown"]:
         return f"{counts['unknown']:,} of {whole}", "cannot be judged yet" if counts["ok"] else "not judged yet"
     return (f"All {whole}" if len(rows) > 1 else "The model"), ("are well" if len(rows) > 1 else "is well")
+
+
+def marks_of(told: Iterable[tuple[datetime, str, str, int]], start: datetime) -> list[Mark]:
+    """Return marks on the time axis, oldest first: what happened in one week of one kind is one.
+
+    Args:
+        told: (moment, kind, text, count).
+        start: weeks are counted from here.
+    """
+    weeks: dict[tuple[int, str], list[tuple[datetime, str, int]]] = {}
+    for at, kind, text, count in told:
+        weeks.setdefault(((at - start).days // 7, kind), []).append((at, text, count))
+    found = []
+    for (_, kind), ones in sorted(weeks.items()):
+        counted = f"{kind} {plural(sum(count for *_, count in ones), 'version')}"
+        said = "; ".join(text for _, text, _ in ones if text) or counted
+        found.append(Mark(min(at for at, *_ in ones).timestamp(), kind, said))
+    return found
 
 
 def weights_of(facts: Iterable[Mapping[str, object]]) -> list[tuple[str, float]]:

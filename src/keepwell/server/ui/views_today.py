@@ -92,7 +92,16 @@ class Today:
     needs: Sequence[Need]
     fleets: Sequence[FleetToday]
     models: int
-    touched: int
+
+    @property
+    def tended(self) -> Sequence[tuple[str, str]]:
+        """Tone and words of what is not well and needs nobody, over all fleets: the loop sees to it."""
+        found: dict[tuple[str, str], int] = {}
+        for fleet in self.fleets:
+            for tone, word, count in fleet.states:
+                if tone in ("bad", "watch"):
+                    found[tone, word] = found.get((tone, word), 0) + count
+        return [(tone, f"{count:,} {word}") for (tone, word), count in found.items()]
 
     @property
     def counts(self) -> Sequence[tuple[str, str]]:

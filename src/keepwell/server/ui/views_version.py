@@ -75,6 +75,8 @@ def numbers_of(gate: GateResult) -> str:
     name = words[0] if words else ""
     sign = next((w for w in words if w in ("<", "<=", ">", ">=", "==")), "to")
     sign = {"<=": "≤", ">=": "≥"}.get(sign, sign)
+    if gate.right is None:
+        return metric(gate.left, name)
     return f"{metric(gate.left, name)} {sign} {metric(gate.right, name)}"
 
 

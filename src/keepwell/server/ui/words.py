@@ -103,10 +103,10 @@ def duration(seconds: float | None) -> str:
     return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"
 
 
-def span(text: str) -> str:
-    """Return a charter's span of time in words: `60d` as `60 d`, `1w` as `1 week`."""
-    count, unit = text[:-1].strip(), text[-1:]
-    word = {"s": "s", "m": "min", "h": "h", "d": "d", "w": "week" if count == "1" else "weeks"}.get(unit, unit)
+def span(text: str, times: int = 1) -> str:
+    """Return a charter's span of time in words, so many times: `60d` as `60 d`, four times `1w` as `4 weeks`."""
+    count, unit = int(text[:-1]) * times, text[-1]
+    word = {"m": "min", "w": "week" if count == 1 else "weeks"}.get(unit, unit)
     return f"{count} {word}"
 
 

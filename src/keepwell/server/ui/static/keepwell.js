@@ -56,14 +56,23 @@
           ctx.fillText(`${chart.limitName} ${three(chart.limit)} ${chart.unit}`.trim(), u.bbox.left + u.bbox.width - 4 * ratio, y - 5 * ratio);
           ctx.textAlign = "center"; ctx.setLineDash([]);
         }
-        for (const mark of chart.marks) {
+        const dense = chart.marks.length > 30, taken = [];
+        const order = { incident: 0, promoted: 1, trained: 2 };
+        for (const mark of [...chart.marks].sort((a, b) => order[a.kind] - order[b.kind])) {
           const x = u.valToPos(mark.at, "x", true);
           if (x < u.bbox.left - 1 || x > u.bbox.left + u.bbox.width + 1) continue;
           const colour = mark.kind === "incident" ? token("--bad") : token("--text-3");
-          ctx.strokeStyle = colour; ctx.globalAlpha = 0.5; ctx.lineWidth = ratio; ctx.setLineDash([2 * ratio, 3 * ratio]);
-          ctx.beginPath(); ctx.moveTo(x, u.bbox.top); ctx.lineTo(x, u.bbox.top + u.bbox.height); ctx.stroke();
+          ctx.strokeStyle = colour; ctx.globalAlpha = 0.55; ctx.lineWidth = ratio; ctx.setLineDash([2 * ratio, 3 * ratio]);
+          if (!dense || mark.kind === "incident") {
+            ctx.beginPath(); ctx.moveTo(x, u.bbox.top); ctx.lineTo(x, u.bbox.top + u.bbox.height); ctx.stroke();
+          }
           ctx.setLineDash([]); ctx.globalAlpha = 1; ctx.fillStyle = colour;
-          ctx.fillText(MARKS[mark.kind] || "•", x, u.bbox.top - 4 * ratio);
+          if (taken.some((other) => Math.abs(other - x) < 11 * ratio)) {
+            ctx.fillRect(x - ratio / 2, u.bbox.top - 3 * ratio, ratio, 5 * ratio);
+            continue;
+          }
+          taken.push(x);
+          ctx.fillText(MARKS[mark.kind] || "•", x, u.bbox.top - 5 * ratio);
         }
         ctx.restore();
       }],
@@ -74,10 +83,10 @@
     const chart = data(box.dataset.chart);
     const look = {
       forecast: { stroke: token("--accent"), width: 2, dash: [9, 4], points: { show: false } },
-      main: { stroke: token("--accent"), width: 2, points: { show: chart.times.length < 80, size: 5 } },
-      quiet: { stroke: token("--series-2"), width: 1.5, dash: [2, 4], points: { show: false } },
+      main: { stroke: token("--accent"), width: 2, points: { show: chart.times.length < 40, size: 5 } },
+      quiet: { stroke: token("--series-2"), width: 1.5, dash: [2, 4], points: { show: chart.times.length < 20, size: 4 } },
       dashed: { stroke: token("--text"), width: 1.5, dash: [2, 3], points: { show: false } },
-      actual: { stroke: token("--text"), width: 1.5, points: { show: chart.times.length < 80, size: 4 } },
+      actual: { stroke: token("--text"), width: 1.5, points: { show: chart.times.length < 40, size: 4 } },
     };
     const axis = { stroke: token("--text-3"), grid: { stroke: token("--line"), width: 1 }, ticks: { stroke: token("--line"), width: 1 }, font: `13px ${token("--font")}` };
     const reach = (u, low, high) => {
@@ -85,6 +94,10 @@
       const from = chart.zero ? Math.min(0, low ?? 0) : low ?? 0;
       const room = (top - from || 1) * 0.08;
       return [from < 0 ? from - room : chart.zero ? from : from - room, top + room];
+    };
+    const eventsOf = (at) => {
+      const from = chart.times[at], until = chart.times[at + 1] ?? Infinity;
+      return chart.marks.filter((m) => m.at >= from && m.at < until).map((m) => m.text).join("; ") || "\u00a0";
     };
     const last = chart.lines[0].values.reduce((found, value, place) => value === null ? found : place, chart.times.length - 1);
     const rest = (u) => u.setLegend({ idx: last }, false);
@@ -100,7 +113,7 @@
       });
     };
     const make = () => new uPlot({
-      width: box.clientWidth, height: Number(box.dataset.height || 260), padding: [20, 12, 0, 0],
+      width: box.clientWidth, height: Number(box.dataset.height || 260), padding: [20, 26, 0, 0],
       cursor: { points: { size: 7 }, y: false },
       scales: { x: { time: true }, y: { range: reach } },
       axes: [{ ...axis, space: 70, values: dates }, { ...axis, size: 64, values: (u, ticks) => ticks.map((t) => `${three(t)}${chart.unit ? " " + chart.unit : ""}`) }],
@@ -109,9 +122,15 @@
         ...chart.lines.map((line) => ({ label: line.name, spanGaps: false, ...look[line.style] || look.main, value: (u, v) => v === null ? "–" : `${three(v)} ${chart.unit}`.trim() })),
       ],
       tzDate: (t) => uPlot.tzDate(new Date(t * 1000), "Etc/UTC"),
-      hooks: { ready: [rest], setCursor: [(u) => { if (u.cursor.idx === null || u.cursor.idx === undefined) rest(u); }] },
+      hooks: { ready: [rest], setCursor: [(u) => {
+        const at = u.cursor.idx;
+        if (at === null || at === undefined) rest(u);
+        if (told) told.textContent = at === null || at === undefined ? "\u00a0" : eventsOf(at);
+      }] },
       plugins: [markPlugin(chart)],
     }, [chart.times, ...chart.lines.map((line) => line.values)], box);
+    const told = chart.marks.length ? box.parentNode.insertBefore(document.createElement("p"), box.nextSibling) : null;
+    if (told) told.className = "chart-note";
     let plot = make();
     let width = box.clientWidth;
     new ResizeObserver(() => {
@@ -136,7 +155,7 @@
     for (const [from, to] of graph.edges) layout.setEdge(from, to);
     dagre.layout(layout);
     const size = layout.graph();
-    const root = svgOf("svg", { width: size.width, height: size.height, viewBox: `0 0 ${size.width} ${size.height}`, role: "img", "aria-label": box.dataset.label || "Graph" }, box);
+    const root = svgOf("svg", { class: size.width <= box.clientWidth * 1.3 ? "fits" : "", width: size.width, height: size.height, viewBox: `0 0 ${size.width} ${size.height}`, role: "img", "aria-label": box.dataset.label || "Graph" }, box);
     const down = (box.dataset.direction || "LR") === "TB";
     for (const edge of layout.edges()) {
       const from = layout.node(edge.v), to = layout.node(edge.w);
