@@ -118,6 +118,14 @@ def find_runs(
     return [(_run(row), row.workplace) for row in tx.execute(query)]
 
 
+def brief_runs(tx: Transaction, since: str, limit: int) -> list[PipelineRun]:
+    """Return runs that started since a moment, newest first, without their parameters, which may be large."""
+    names = [name for name in PipelineRun.__struct_fields__ if name != "params"]
+    query = select(*(runs.c[name] for name in names)).where(runs.c.started_at >= since)
+    found = tx.execute(query.order_by(runs.c.id.desc()).limit(limit))
+    return [PipelineRun(**{name: getattr(row, name) for name in names}, params={}) for row in found]
+
+
 def save(tx: Transaction, changed: Sequence[StepRun], inline: Mapping[str, bytes], held: frozenset[str]) -> None:
     """Write steps, over what was written of them before, and small values.
 

@@ -309,7 +309,7 @@ class _Life:
         )  # fmt: skip
         with kit.write() as tx:
             for before in serving.waiting_for_outcomes(tx, "weekly-demand"):
-                if before.last <= str(_day(week)) and week != BROKEN:
+                if before.last <= str(_day(week)) and before.last != str(_day(BROKEN)):
                     serving.note_outcomes(tx, kit.call(LOOP), before, before.rows, data, closed=True)
             serving.publish(tx, call, new)
         self.scorings.append(scoring)

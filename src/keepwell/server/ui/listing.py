@@ -22,7 +22,8 @@ def first_link(ask: Ask[Any, Any], path: str) -> str | None:
 
 def filtered(ask: Ask[Any, Any], path: str, **changes: object) -> str:
     """Return a listing's address with the filters of this request, some of them changed."""
-    kept = {k: v for k, v in msgspec.to_builtins(ask.query).items() if k != "cursor" and not (k == "limit" and v == 50)}
+    usual = type(ask.query)().limit
+    kept = {k: v for k, v in msgspec.to_builtins(ask.query).items() if k != "cursor" and (k, v) != ("limit", usual)}
     return links.with_query(path, **{**kept, **changes})
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+import msgspec
 
 from keepwell.charter.contract import Contract, contract_of, read_contract
 from keepwell.core.errors import KeepwellError, NotFound
@@ -16,7 +18,7 @@ from keepwell.datasets.model import ArrivalState, DatasetVersion
 from keepwell.db import Transaction
 from keepwell.governance.charters import AppliedCharter, current_charters
 from keepwell.monitoring import service as monitoring
-from keepwell.server.routing import Ask, Html, Name, Paging, Query, Route
+from keepwell.server.routing import MAX_PAGE, Ask, Html, Name, Paging, Query, Route
 from keepwell.server.ui import links
 from keepwell.server.ui.listing import first_link, next_link
 from keepwell.server.ui.render import page
@@ -30,6 +32,7 @@ _DATA = [("Data", "/data")]
 class DatasetQuery(Paging, frozen=True, kw_only=True):
     """Which arrivals are listed."""
 
+    limit: Annotated[int, msgspec.Meta(ge=1, le=MAX_PAGE)] = 12
     state: ArrivalState | None = None
 
 

@@ -3,23 +3,29 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import Annotated, Any, Literal
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Annotated, Literal
 
 import msgspec
 
-from keepwell.core.clock import from_iso
+from keepwell.core.clock import from_iso, iso
 from keepwell.db import Transaction
 from keepwell.ledger import service as ledger
 from keepwell.models import service as models
 from keepwell.pipelines import service as pipelines
+from keepwell.pipelines import store as pipeline_store
+from keepwell.pipelines.model import PipelineRun
 from keepwell.server.routing import Ask, Html, Paging, Route
 from keepwell.server.ui.listing import chosen, first_link, next_link
 from keepwell.server.ui.render import page
-from keepwell.server.ui.views_runs import WEEKS, dashboard_of, monday, seconds_of
+from keepwell.server.ui.views_runs import WEEKS, dashboard_of, monday, seconds_of, took_of, worked_of
 from keepwell.tracking import service as tracking
 from keepwell.tracking.model import Run
 
 _PATH = "/runs"
+MOST = 2_000
+"""So many runs of pipelines, at most, are looked at for the dashboard."""
 Text = Annotated[str, msgspec.Meta(max_length=200)]
 
 
@@ -35,7 +41,7 @@ class RunsQuery(Paging, frozen=True, kw_only=True):
 def runs(ask: Ask[RunsQuery, None]) -> Html:
     """Show the training dashboard and the newest runs."""
     wanted, now = ask.query, ask.kit.clock.now()
-    since = monday(now).timestamp() - (WEEKS - 1) * 7 * 86400
+    since = monday(now) - timedelta(weeks=WEEKS - 1)
     with ask.read() as tx:
         trainings = tracking.runs(tx, kind="train", model=wanted.model or None, limit=1_000)
         found = tracking.runs(
@@ -47,19 +53,35 @@ def runs(ask: Ask[RunsQuery, None]) -> Html:
             before=ask.after(str),
             limit=ask.limit + 1,
         )
-        piped = pipelines.pipeline_runs(tx, limit=200)
+        piped = pipelines.pipeline_runs(tx, limit=8)
+        recent = pipeline_store.brief_runs(tx, iso(since), MOST)
+        worked = _worked(tx, recent, [*found, *trainings[-1:]])
         names = [one.name for one in models.models(tx, limit=200)]
-    recent = [one for one in piped if from_iso(one.started_at).timestamp() >= since]
     steps: Counter[str] = Counter()
     for one in recent:
         steps.update(one.counts)
     shown = ask.page(found, lambda run: run.id)
     return page(
-        ask, "runs.html", title="Runs", nav="runs", json="/api/runs", view=dashboard_of(trainings, now, steps),
-        weeks=WEEKS, runs=shown.items, piped=piped[:8], names=names, query=wanted,
-        filtered=chosen(ask, "model", "kind", "status", "parent"), moment_of=from_iso, seconds_of=seconds_of,
-        next=next_link(ask, _PATH, shown.next), first=first_link(ask, _PATH),
+        ask, "runs.html", title="Runs", nav="runs", json="/api/runs", view=dashboard_of(trainings, now, steps, worked),
+        weeks=WEEKS, runs=shown.items, piped=piped, names=names, query=wanted,
+        filtered=chosen(ask, "model", "kind", "status", "parent"), moment_of=from_iso,
+        seconds_of=lambda run: took_of(run, worked), next=next_link(ask, _PATH, shown.next),
+        first=first_link(ask, _PATH),
     )  # fmt: skip
+
+
+def _worked(tx: Transaction, recent: Sequence[PipelineRun], runs: Sequence[Run]) -> dict[str, float]:
+    """Return the working time of the pipelines of runs, by the ledger's order of starts and ends."""
+    if not runs or not recent:
+        return {}
+    first = ledger.entries(tx, subject=f"run:{min(run.id for run in runs)}", kind="run.started", limit=1)
+    after = first[0].seq - 1 if first else 0
+    entries = [
+        entry
+        for kind in ("run.started", "run.finished", "pipeline.run_started")
+        for entry in ledger.entries(tx, kind=kind, after=after, limit=MOST)
+    ]
+    return worked_of(sorted(entries, key=lambda one: one.seq), {one.id: one.seconds for one in recent})
 
 
 def run(ask: Ask[None, None]) -> Html:
@@ -71,10 +93,11 @@ def run(ask: Ask[None, None]) -> Html:
         batches = models.batches(tx, run_id=found.id, limit=20)
         entries = list(ledger.entries(tx, subject=f"run:{found.id}", limit=20))
         piped = pipelines_within(tx, found)
+        worked = {found.id: sum(pipelines.pipeline_run(tx, one).seconds for one in piped)}
     return page(
         ask, "run.html", title=found.name, nav="runs", crumbs=[("Runs", _PATH)], json=f"/api/runs/{found.id}",
         run=found, parent=parent, children=children, batches=batches, entries=entries, piped=piped,
-        took=seconds_of(found), moment_of=from_iso, seconds_of=seconds_of,
+        took=took_of(found, worked), moment_of=from_iso, seconds_of=seconds_of,
         artifact=lambda name: f"/api/runs/{found.id}/artifacts/{name}",
     )  # fmt: skip
 
@@ -89,11 +112,6 @@ def pipelines_within(tx: Transaction, found: Run) -> list[str]:
         tx, kind="pipeline.run_", actor=found.actor, after=min(entry.seq for entry in mine), before=end, limit=50
     )
     return list(dict.fromkeys(entry.subject.partition(":")[2] for entry in within))
-
-
-def json_text(value: Any) -> str:
-    """Return a parameter's value as it is written."""
-    return value if isinstance(value, str) else msgspec.json.encode(value).decode()
 
 
 ROUTES = (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -20,6 +21,9 @@ from keepwell.server.ui import links
 from keepwell.server.ui.words import Tone, plural, segment_words, short
 
 SHOWN = 8
+QUIET = frozenset({"hold", "score", "condition", "close_incident"})
+"""Kinds that say less than the others, unless someone should know of them."""
+_MOMENT = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}")
 TONES: dict[str, Tone] = {
     "roll_back": "bad", "fail_over": "bad", "quarantine": "bad", "open_incident": "bad", "alert": "bad",
     "ask_approval": "watch", "discard": "watch",
@@ -71,6 +75,11 @@ class Explained:
     charter: str
     facts: Sequence[Linked]
     until: str
+
+    @property
+    def quiet(self) -> bool:
+        """Whether it says that all is well, or only what is done every week."""
+        return self.kind in QUIET and self.tone == "none"
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,13 +160,19 @@ def linked(fact: Fact, model: str) -> Linked:
     page = links.of_id(fact.id)
     if page is None:
         page = {"charter": links.charter(model), "signals": links.model(model)}.get(fact.what)
-    return Linked(what, short(fact.id) if len(fact.id) > 24 else fact.id, fact.id, page)
+    return Linked(what, _text(fact.id), fact.id, page)
 
 
 def counts_in_words(counts: Mapping[str, int]) -> list[tuple[Tone, str]]:
     """Return a tick's counts by kind with their colours, holds last."""
     ordered = sorted(counts.items(), key=lambda item: (item[0] == "hold", -_rank(item[0])))
     return [(TONES.get(kind, "none"), f"{VERBS.get(kind, kind).lower()} {n:,}") for kind, n in ordered]
+
+
+def _text(fact: str) -> str:
+    if _MOMENT.match(fact):
+        return fact[:16].replace("T", " ")
+    return short(fact) if len(fact) > 24 else fact
 
 
 def _rank(kind: str) -> int:

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from keepwell.core.clock import from_iso
+from keepwell.ledger.model import Entry
 from keepwell.pipelines.model import WHOLE, PipelineRun, PlannedStep, StepRun
 from keepwell.server.ui import links
 from keepwell.server.ui.charts import Bar
@@ -25,6 +26,34 @@ def seconds_of(run: Run) -> float | None:
     if run.finished_at is None:
         return None
     return (from_iso(run.finished_at) - from_iso(run.started_at)).total_seconds()
+
+
+def took_of(run: Run, worked: Mapping[str, float]) -> float | None:
+    """Return how long a run really took: its pipelines' working time where there is some, else by its clock."""
+    return worked.get(run.id) or seconds_of(run)
+
+
+def worked_of(entries: Sequence[Entry], seconds: Mapping[str, float]) -> dict[str, float]:
+    """Return the working time of the pipelines that each run started, in seconds.
+
+    A pipeline belongs to the run that the same actor had started before and not finished yet.
+
+    Args:
+        entries: the ledger's entries of runs and of pipeline runs, oldest first.
+        seconds: pipeline run to its working time.
+    """
+    standing: dict[str, str] = {}
+    worked: dict[str, float] = {}
+    for one in entries:
+        name = one.subject.partition(":")[2]
+        if one.kind == "run.started":
+            standing[one.actor] = name
+        elif one.kind == "run.finished" and standing.get(one.actor) == name:
+            del standing[one.actor]
+        elif one.kind == "pipeline.run_started" and one.actor in standing:
+            run = standing[one.actor]
+            worked[run] = worked.get(run, 0.0) + seconds.get(name, 0.0)
+    return worked
 
 
 def cause_of(run: Run) -> str:
@@ -67,17 +96,20 @@ class Dashboard:
     durations: Sequence[Bar]
 
 
-def dashboard_of(trainings: Sequence[Run], now: datetime, steps: Mapping[str, int]) -> Dashboard:
+def dashboard_of(
+    trainings: Sequence[Run], now: datetime, steps: Mapping[str, int], worked: Mapping[str, float]
+) -> Dashboard:
     """Sum up trainings of the last weeks.
 
     Args:
         trainings: newest first.
         now: the present moment.
         steps: state to number of pipeline steps of the same weeks.
+        worked: run to the working time of its pipelines, seconds.
     """
     since = monday(now) - (WEEKS - 1) * _WEEK
     recent = [run for run in trainings if from_iso(run.started_at) >= since]
-    took = sorted(s for run in recent if (s := seconds_of(run)) is not None)
+    took = sorted(s for run in recent if (s := took_of(run, worked)) is not None)
     why: Counter[str] = Counter()
     for run in recent:
         if run.status == "finished":
@@ -92,10 +124,10 @@ def dashboard_of(trainings: Sequence[Run], now: datetime, steps: Mapping[str, in
         weekly_fits=_weekly(recent, since, by="fit"),
         causes=[Bar(cause.replace("_", " "), n, plural(n, "fit")) for cause, n in why.most_common(8)],
         typical=took[len(took) // 2] if took else None,
-        longest=max(recent, key=lambda run: seconds_of(run) or 0.0, default=None),
+        longest=max(recent, key=lambda run: took_of(run, worked) or 0.0, default=None),
         cached=steps.get("cached", 0) / known if known else None,
         passed=gates[0] / gates[1] if gates[1] else None,
-        durations=[_duration_bar(run) for run in recent[:8]],
+        durations=[_duration_bar(run, took_of(run, worked)) for run in recent[:8]],
     )
 
 
@@ -122,8 +154,7 @@ def _weekly(runs: Sequence[Run], since: datetime, *, by: str) -> list[Stack]:
     return found
 
 
-def _duration_bar(run: Run) -> Bar:
-    took = seconds_of(run)
+def _duration_bar(run: Run, took: float | None) -> Bar:
     tone = "bad" if run.status in ("failed", "interrupted") else ""
     label = from_iso(run.started_at).strftime("%d %b %Y").lstrip("0")
     return Bar(label, took or 0.0, duration(took) if took is not None else "running", tone, links.run(run.id))
@@ -142,6 +173,7 @@ class StepLine:
         label: its name, with the number of the chunk.
         tone: class of its bar.
         start: seconds after the run's start; None when it did not start.
+        length: seconds from its start to its end.
         words: what is said on hover.
         chunk: whether it is one chunk of a mapped step.
     """
@@ -150,6 +182,7 @@ class StepLine:
     label: str
     tone: str
     start: float | None
+    length: float
     words: str
     chunk: bool
 
@@ -173,18 +206,19 @@ def pipeline_view(run: PipelineRun, steps: Sequence[StepRun], plan: Sequence[Pla
         plan: the steps of its graph; empty when it is not known.
     """
     began = from_iso(run.started_at)
-    starts = [(from_iso(s.started_at) - began).total_seconds() if s.started_at else None for s in steps]
-    whole = max([0.001, *(a + s.seconds for a, s in zip(starts, steps, strict=True) if a is not None and _ran(s))])
+    spans = [_span(one, steps, began) for one in steps]
+    whole = max([0.001, *(start + length for start, length in filter(None, spans))])
     lines = [
         StepLine(
             step=one,
             label=one.name if one.part == WHOLE else f"{one.name} · chunk {one.part + 1}",
             tone="cached" if one.state == "cached" else tone_of(one.state) if tone_of(one.state) != "ok" else "",
-            start=start if _ran(one) else None,
+            start=span[0] if span else None,
+            length=span[1] if span else 0.0,
             words=f"{one.name}: {one.state}, {duration(one.seconds)}",
             chunk=one.part != WHOLE,
         )
-        for one, start in zip(steps, starts, strict=True)
+        for one, span in zip(steps, spans, strict=True)
     ]
     saved = sum(one.seconds for one in steps if one.state == "cached")
     return PipelineView(lines, whole, graph_of(plan, steps), saved)
@@ -203,6 +237,17 @@ def graph_of(plan: Sequence[PlannedStep], steps: Sequence[StepRun]) -> dict[str,
     ]  # fmt: skip
     edges = [[str(before), str(place)] for place, one in enumerate(plan) for before in one.after]
     return {"nodes": nodes, "edges": edges}
+
+
+def _span(one: StepRun, steps: Sequence[StepRun], began: datetime) -> tuple[float, float] | None:
+    """Return when a step started and how long it took, in seconds; a mapped step spans its chunks."""
+    if not _ran(one):
+        return None
+    chunks = [s for s in steps if s.position == one.position and s.part != WHOLE and _ran(s)]
+    mine = chunks if one.part == WHOLE and chunks else [one]
+    starts = [(from_iso(s.started_at or "") - began).total_seconds() for s in mine]
+    end = max(start + s.seconds for start, s in zip(starts, mine, strict=True))
+    return min(starts), end - min(starts)
 
 
 def _ran(step: StepRun) -> bool:

@@ -53,6 +53,9 @@
           ctx.strokeStyle = token("--bad"); ctx.lineWidth = 1.2 * ratio; ctx.setLineDash([6 * ratio, 4 * ratio]);
           ctx.beginPath(); ctx.moveTo(u.bbox.left, y); ctx.lineTo(u.bbox.left + u.bbox.width, y); ctx.stroke();
           ctx.fillStyle = token("--bad"); ctx.textAlign = "right";
+          const said = `${chart.limitName} ${three(chart.limit)} ${chart.unit}`.trim(), wide = ctx.measureText(said).width;
+          ctx.fillStyle = token("--surface"); ctx.globalAlpha = 0.85; ctx.fillRect(u.bbox.left + u.bbox.width - wide - 7 * ratio, y - 17 * ratio, wide + 6 * ratio, 15 * ratio);
+          ctx.globalAlpha = 1; ctx.fillStyle = token("--bad");
           ctx.fillText(`${chart.limitName} ${three(chart.limit)} ${chart.unit}`.trim(), u.bbox.left + u.bbox.width - 4 * ratio, y - 5 * ratio);
           ctx.textAlign = "center"; ctx.setLineDash([]);
         }
