@@ -455,7 +455,7 @@ def test_every_answer_has_the_browsers_defences(probed: Served) -> None:
         assert answer.headers["content-security-policy"].startswith("default-src 'self';")
         assert "frame-ancestors 'none'" in answer.headers["content-security-policy"]
         assert answer.headers["x-content-type-options"] == "nosniff"
-        assert answer.headers["referrer-policy"] == "no-referrer"
+        assert answer.headers["referrer-policy"] == "same-origin"
         assert answer.headers["cache-control"] == "no-store"
         assert "server" not in answer.headers
         assert "access-control-allow-origin" not in answer.headers
