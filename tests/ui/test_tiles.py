@@ -1,12 +1,21 @@
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from keepwell.core.segments import segment_key
 from keepwell.server.ui import tiles
-from keepwell.server.ui.tiles import Box, Tile
+from keepwell.server.ui.tiles import Box
+
+
+class Tile(NamedTuple):
+    key: str
+    volume: float
+    tone: str
+
 
 sizes = st.lists(st.floats(0.1, 1e6), min_size=1, max_size=60)
 

@@ -19,7 +19,7 @@ def member(key: str, state: str = "promoted", champion: str | None = "ver_1") ->
 
 def rows() -> list[Row]:
     members = [member("a=1"), member("a=2", "held"), member("a=3"), member("a=4", "held", None), member("a=5")]
-    errors = [Pooled(f"a={i}", 0.1 * i, 0.5, 30, 10.0 * i, NOW, True) for i in (1, 2, 3)]
+    errors = [Pooled(f"a={i}", 0.1 * i, 0.5, 30, 10.0 * i, True) for i in (1, 2, 3)]
     signals = [("performance", "a=3", "bad", 0.3), ("staleness", "a=3", "bad", 70.0), ("drift", "a=1", "unknown", None)]
     incident = Incident(
         "inc_1", "performance", "m", "model:m", "t", "watch", (), ("a=1",), {}, "c", "open", NOW, "loop:m"

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, Float, cast, func, select
 
 from keepwell.core.clock import from_iso, iso
-from keepwell.core.errors import InvalidInput
+from keepwell.core.errors import InvalidInput, NotFound
 from keepwell.db import Transaction
 from keepwell.monitoring.model import METRICS
 from keepwell.monitoring.performance_store import COUNTED, performance
@@ -20,8 +18,7 @@ _BY_VOLUME = ("wmape", "bias")
 _SQUARED = ("rmse", "rmse_zero")
 
 
-@dataclass(frozen=True, slots=True)
-class Pooled:
+class Pooled(NamedTuple):
     """One metric pooled over versions and windows.
 
     Attributes:
@@ -30,7 +27,6 @@ class Pooled:
         baseline: the same of the baseline.
         n: rows with an outcome.
         volume: sum of |actual|.
-        end: end of the newest window.
         complete: every outcome is known.
     """
 
@@ -39,7 +35,6 @@ class Pooled:
     baseline: float | None
     n: int
     volume: float
-    end: datetime
     complete: bool
 
 
@@ -74,6 +69,19 @@ def last_starts(tx: Transaction, model: str, count: int) -> list[datetime]:
     return [from_iso(row[0]) for row in tx.execute(query.order_by(c.window_start.desc()).limit(count))]
 
 
+def end_of(tx: Transaction, model: str, start: datetime) -> datetime:
+    """Return where the windows that start at a moment end.
+
+    Raises:
+        NotFound: none starts then.
+    """
+    c = performance.c
+    end = tx.scalar(select(c.window_end).where(c.model == model, c.window_start == iso(start)).limit(1))
+    if end is None:
+        raise NotFound("No window of performance starts at that moment.")
+    return from_iso(end)
+
+
 def signal_states(tx: Transaction, model: str, *, but: str | None = None) -> list[tuple[str, str, str, float | None]]:
     """Return (kind, segment, state, value) of the newest signals that are not in the state `but`."""
     c = signals.c
@@ -101,15 +109,17 @@ def _pooled(
         _mean(c[f"baseline_{metric}"], metric),
         func.sum(c.n),
         func.sum(c.volume),
-        func.max(c.window_end),
         func.min(c.complete),
     ).where(c.model == model)
     if segment is not None:
         query = query.where(c.segment == segment)
     if since is not None:
         query = query.where(c.window_start >= iso(since))
-    ends: dict[str, datetime] = {}
-    return [_of_row(row, metric, ends) for row in tx.execute(query.group_by(key).order_by(key)).all()]
+    found = tx.execute(query.group_by(key).order_by(key)).all()
+    return [
+        Pooled(key, _rooted(value, metric), _rooted(baseline, metric), n, volume, bool(complete))
+        for key, value, baseline, n, volume, complete in found
+    ]
 
 
 def _mean(value: ColumnElement[Any], metric: str) -> ColumnElement[Any]:
@@ -122,16 +132,5 @@ def _mean(value: ColumnElement[Any], metric: str) -> ColumnElement[Any]:
     return func.sum(counted * term) / func.nullif(known, 0)
 
 
-def _of_row(row: Sequence[object], metric: str, ends: dict[str, datetime]) -> Pooled:
-    end = str(row[5])
-    if end not in ends:
-        ends[end] = from_iso(end)
-    value, baseline = (_rooted(v, metric) for v in (row[1], row[2]))
-    return Pooled(str(row[0]), value, baseline, int(row[3] or 0), float(row[4] or 0.0), ends[end], bool(row[6]))  # type: ignore[call-overload, arg-type]
-
-
-def _rooted(value: object, metric: str) -> float | None:
-    if value is None:
-        return None
-    found = float(value)  # type: ignore[arg-type]
-    return found**0.5 if metric in _SQUARED else found
+def _rooted(value: float | None, metric: str) -> float | None:
+    return value**0.5 if value is not None and metric in _SQUARED else value

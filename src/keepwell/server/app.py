@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import sys
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
@@ -144,7 +145,10 @@ class Opening:
     def open(self) -> None:
         """Load the routes; runs once, in a thread. An error is raised here and to every request that waits."""
         try:
-            self._whole.set_result(self._build())
+            built = self._build()
+            gc.collect()
+            gc.freeze()  # what is loaded stays: looking through it again would cost a large page a tenth of a second
+            self._whole.set_result(built)
         except BaseException as error:
             self._whole.set_exception(error)
             raise

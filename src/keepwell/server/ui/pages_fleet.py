@@ -109,12 +109,12 @@ def map_names(ask: Ask[None, None]) -> list[dict[str, object]]:
     """Return what the tiles of a large map are, for the pointer."""
     with ask.read() as tx:
         found = read_fleet(ask.kit.db, tx, current_charter(tx, ask.path["model"]))
-    return tiles.hover_names(found.groups, found.map_tiles, _map_words(found).said)
+    return tiles.hover_names(found.groups, found.rows, _map_words(found).said)
 
 
 def _map(found: Fleet) -> object:
     return tiles.draw(
-        found.map_tiles,
+        found.rows,
         found.groups,
         label=f"Map of {words.plural(len(found.rows), 'segment')} of {found.applied.charter.model}",
         words=_map_words(found),

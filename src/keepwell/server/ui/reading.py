@@ -21,7 +21,7 @@ from keepwell.server.ui.views_fleet import Row
 
 WEIGHED = 200
 """So many newest versions tell the weights of the ensemble."""
-CELLS = 150_000
+CELLS = 120_000
 """So many windows of segments are pooled into the trend: of a larger fleet fewer weeks are shown."""
 KEPT = 8
 """So many fleets stay read."""
@@ -40,8 +40,7 @@ class Fleet:
         until: end of the newest.
         incidents: open ones of the fleet.
         weights: mean weight of each candidate in newest versions.
-        map_tiles: one a row, in the order of rows.
-        groups: where they are.
+        groups: where the rows are on the map.
     """
 
     applied: AppliedCharter
@@ -52,7 +51,6 @@ class Fleet:
     until: datetime | None
     incidents: Sequence[Incident]
     weights: Sequence[tuple[str, float]]
-    map_tiles: Sequence[tiles.Tile]
     groups: Sequence[tiles.Group]
 
     @property
@@ -82,8 +80,18 @@ class _Kept:
             while len(self._found) > KEPT:
                 self._found.popitem(last=False)
 
+    def clear(self) -> None:
+        """Keep nothing."""
+        with self._lock:
+            self._found.clear()
+
 
 _KEPT = _Kept()
+
+
+def forget() -> None:
+    """Read every fleet anew; for who measures how long that takes."""
+    _KEPT.clear()
 
 
 def read_fleet(database: Database, tx: Transaction, applied: AppliedCharter) -> Fleet:
@@ -107,18 +115,16 @@ def _read(tx: Transaction, applied: AppliedCharter) -> Fleet:
     rows = views_fleet.rows_of(
         members, errors, overview.signal_states(tx, name, but="ok"), incidents, _judged(tx, name, len(members))
     )
-    made = [tiles.Tile(row.key, row.volume, row.tone) for row in rows]
     return Fleet(
         applied=applied,
         rows=rows,
         weeks=[week for week in overview.by_window(tx, name, metric, newest=_weeks(len(members))) if week.complete],
         metric=metric,
         since=starts[-1] if starts else None,
-        until=max((one.end for one in errors), default=None),
+        until=overview.end_of(tx, name, starts[0]) if starts else None,
         incidents=incidents,
         weights=views_fleet.weights_of(v.facts for v in models.versions(tx, name, limit=WEIGHED).versions),
-        map_tiles=made,
-        groups=tiles.layout(made, tiles.grouping(len(charter.segments), [row.key for row in rows])),
+        groups=tiles.layout(rows, tiles.grouping(len(charter.segments), [row.key for row in rows])),
     )
 
 

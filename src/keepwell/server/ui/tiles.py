@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from markupsafe import Markup
@@ -29,12 +29,20 @@ ASPECT = 1.5
 """How much wider than high the map is shown."""
 
 
-class Tile(NamedTuple):
+class Tile(Protocol):
     """One segment on the map: its key, what its size stands for, its class."""
 
-    key: str
-    size: float
-    tone: str
+    @property
+    def key(self) -> str:
+        """Of the segment."""
+
+    @property
+    def volume(self) -> float:
+        """What the area is in proportion to."""
+
+    @property
+    def tone(self) -> str:
+        """The class that it is drawn with."""
 
 
 class Box(NamedTuple):
@@ -99,7 +107,7 @@ def layout(tiles: Sequence[Tile], by: int) -> list[Group]:
         tiles: the segments.
         by: group by so many leading columns.
     """
-    sizes = _visible(np.asarray([tile.size for tile in tiles], np.float64)).tolist()
+    sizes = _visible(np.asarray([tile.volume for tile in tiles], np.float64)).tolist()
     members: dict[str, list[int]] = {}
     for place, tile in enumerate(tiles):
         members.setdefault(leading(tile.key, by) if by else "", []).append(place)
@@ -132,30 +140,40 @@ def squarified(sizes: Sequence[float], box: Box, aspect: float = 1.0) -> list[Bo
     x, y, width, height = 0.0, 0.0, box.w * aspect, box.h
     scale = width * height / total
     areas = [size * scale for size in sizes]
+    left, top = box.x, box.y
     found: list[Box] = []
     start = 0
     while start < len(areas):
         side = min(width, height)
-        end, row = start + 1, areas[start]
-        worst = _worst(row, areas[start], areas[start], side)
-        while end < len(areas):
-            longer = row + areas[end]
-            next_worst = _worst(longer, areas[start], areas[end], side)
-            if next_worst > worst:
-                break
-            end, row, worst = end + 1, longer, next_worst
+        end, row = _row(areas, start, side)
         thick = row / side if side > 0 else 0.0
         at = 0.0
         for area in areas[start:end]:
             long = area / thick if thick > 0 else 0.0
-            found.append(Box(x, y + at, thick, long) if width >= height else Box(x + at, y, long, thick))
+            if width >= height:
+                found.append(Box(left + x / aspect, top + y + at, thick / aspect, long))
+            else:
+                found.append(Box(left + (x + at) / aspect, top + y, long / aspect, thick))
             at += long
         if width >= height:
             x, width = x + thick, width - thick
         else:
             y, height = y + thick, height - thick
         start = end
-    return [Box(box.x + b.x / aspect, box.y + b.y, b.w / aspect, b.h) for b in found]
+    return found
+
+
+def _row(areas: Sequence[float], start: int, side: float) -> tuple[int, float]:
+    """Return where the row that starts at a place ends, and its area: as long as its tiles get squarer."""
+    end, row = start + 1, areas[start]
+    worst = _worst(row, areas[start], areas[start], side)
+    while end < len(areas):
+        longer = row + areas[end]
+        next_worst = _worst(longer, areas[start], areas[end], side)
+        if next_worst > worst:
+            break
+        end, row, worst = end + 1, longer, next_worst
+    return end, row
 
 
 def draw(
