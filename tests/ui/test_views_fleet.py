@@ -33,7 +33,7 @@ def test_a_row_has_its_worst_state_first() -> None:
         "a=1": "watch", "a=2": "ok", "a=3": "bad", "a=4": "watch", "a=5": "unknown",
     }  # fmt: skip
     assert found["a=3"].words == (("bad", "decaying"), ("watch", "stale"))
-    assert found["a=2"].words == (("none", "challenger held"),) and found["a=2"].challenged
+    assert found["a=2"].words == (("none", "with a held challenger"),) and found["a=2"].challenged
     assert found["a=4"].words == (("watch", "without champion"),)
     assert found["a=5"].words == (("unknown", "not judged yet"),) and found["a=5"].error is None
 

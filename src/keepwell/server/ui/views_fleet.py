@@ -219,7 +219,7 @@ def weights_of(facts: Iterable[Mapping[str, object]]) -> list[tuple[str, float]]
 
 _OWN: tuple[tuple[Tone, str], ...] = (
     ("watch", "without champion"),
-    ("none", "challenger held"),
+    ("none", "with a held challenger"),
     ("bad", "incident"),
     ("unknown", "not judged yet"),
 )
