@@ -144,7 +144,7 @@ def charter_text(changes: Mapping[str, object] | None = None) -> str:
 def live(
     kit: Kit, clock: SimulatedClock, fleet: Weekly, first: int, last: int, *, effect: float = 0.8
 ) -> list[Ticked]:
-    """Let the weeks from `first` up to, not including, `last` come: each brings a file of the week before, and a tick."""
+    """Let the weeks from `first` up to (without) `last` come; each brings the file of the week before, and a tick."""
     done = []
     for week in range(first, last):
         clock.move_to(morning(week))
