@@ -114,7 +114,8 @@ def look(tab: Any, address: str, *, status: int = 200) -> None:
     assert tab.locator("h1").count() == 1
     small = tab.evaluate(
         """[...document.querySelectorAll("main *, header *")].filter(e => e.checkVisibility() && [...e.childNodes]
-        .some(n => n.nodeType === 3 && n.data.trim()) && parseFloat(getComputedStyle(e).fontSize) < 12.9).map(e => e.outerHTML.slice(0, 80))"""
+        .some(n => n.nodeType === 3 && n.data.trim()) && parseFloat(getComputedStyle(e).fontSize) < 12.9)
+        .map(e => e.outerHTML.slice(0, 80))"""
     )
     assert small == [], address
 
