@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
-from keepwell.cli.shared import home_option
+from keepwell.cli.shared import home_option, me
 
 if TYPE_CHECKING:
     import polars as pl
@@ -79,7 +79,7 @@ def command(serving: bool, weeks: int, host: str, port: int, auth: Literal["toke
         from keepwell.cli.server import announce
         from keepwell.server.run import Binding, serve
 
-        serve(kit, Binding(host, port, auth), owner="person:you", on_start=announce)
+        serve(kit, Binding(host, port, auth), owner=me(), on_start=announce)
 
 
 def live(kit: Kit, clock: SimulatedClock, weeks: int, *, since: datetime | None = None) -> Story:
@@ -98,7 +98,7 @@ def live(kit: Kit, clock: SimulatedClock, weeks: int, *, since: datetime | None 
     folder = _lay_out(kit.home)
     text = (folder / "charter.yaml").read_text()
     with kit.write() as tx:
-        apply_charter(tx, kit.call("person:you"), text, str(folder))
+        apply_charter(tx, kit.call(me()), text, str(folder))
     click.echo(f"{MODEL}: 8 models, one for each part of the day and kind of day. History from 2011-01-01; now the")
     click.echo(f"weeks from {FIRST} arrive one by one.\n")
     story = Story()

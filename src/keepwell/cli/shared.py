@@ -36,8 +36,12 @@ def open_kit(home: str | None) -> Kit:
 
 
 def me() -> str:
-    """Return the actor that a command of this machine's user acts as."""
-    return f"person:{getpass.getuser()}"
+    """Return the actor that a command of this machine's user acts as; `person:local-user` where that has no name."""
+    try:
+        name = getpass.getuser()
+    except (KeyError, OSError):
+        name = ""
+    return f"person:{name}" if name and not name.isdigit() else "person:local-user"
 
 
 def print_json(value: object) -> None:
