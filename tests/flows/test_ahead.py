@@ -37,9 +37,7 @@ def test_every_live_series_gets_every_step(tmp_path: Path) -> None:
     made, done = with_future(frame(), data(), "1w", tmp_path, 3)
     rows = future(made)
     assert done
-    assert rows.select("stall", "week").rows() == [
-        (s, START + timedelta(weeks=w)) for s in "ab" for w in (10, 11, 12)
-    ]
+    assert rows.select("stall", "week").rows() == [(s, START + timedelta(weeks=w)) for s in "ab" for w in (10, 11, 12)]
     assert rows["promo"].to_list() == [None] * 6
     assert rows["kind"].to_list() == ["ka"] * 3 + ["kb"] * 3
     assert made.columns == frame().columns

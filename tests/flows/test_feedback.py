@@ -118,9 +118,7 @@ def test_what_never_comes_is_not_waited_for_for_ever(kit: Kit, fleet: Weekly, cl
     assert only(kit).joined == 5
 
 
-def test_whole_numbers_count_from_the_moment_of_the_schedule(
-    kit: Kit, clock: SimulatedClock, tmp_path: Path
-) -> None:
+def test_whole_numbers_count_from_the_moment_of_the_schedule(kit: Kit, clock: SimulatedClock, tmp_path: Path) -> None:
     fleet = scored(kit, clock, Weekly(tmp_path / "whole", whole=True))
     fleet.arrive(80)
     assert joined(kit, fleet) == 2

@@ -111,9 +111,7 @@ def test_a_challenger_is_compared_with_the_champion_on_weeks_that_both_have_not_
     assert "champion" not in subjects
 
 
-def test_a_champion_that_is_gone_keeps_nobody_from_training(
-    kit: Kit, clock: SimulatedClock, tmp_path: Path
-) -> None:
+def test_a_champion_that_is_gone_keeps_nobody_from_training(kit: Kit, clock: SimulatedClock, tmp_path: Path) -> None:
     fleet, applied = begun(kit, clock, tmp_path)
     first = train(kit, applied, None, OWNER, cause="x")
     ids = list(first.certified.versions.values())

@@ -40,9 +40,7 @@ def test_of_an_empty_house_nothing_is_known(kit: Kit, tmp_path: Path) -> None:
     assert (state.arrivals, state.incidents) == ((), ())
 
 
-def test_a_file_that_waits_and_then_a_fleet_without_versions(
-    kit: Kit, clock: SimulatedClock, tmp_path: Path
-) -> None:
+def test_a_file_that_waits_and_then_a_fleet_without_versions(kit: Kit, clock: SimulatedClock, tmp_path: Path) -> None:
     clock.move_to(morning(80))
     fleet = Weekly(tmp_path / "stalls")
     applied = fleet.begin(kit)

@@ -186,9 +186,7 @@ def test_a_champion_whose_pack_is_gone_falls_back_and_is_replaced(
     assert {p.invariant for p in fsck(kit)} == {"I1"}
 
 
-def test_a_charter_that_makes_other_columns_trains_and_goes_on(
-    kit: Kit, clock: SimulatedClock, tmp_path: Path
-) -> None:
+def test_a_charter_that_makes_other_columns_trains_and_goes_on(kit: Kit, clock: SimulatedClock, tmp_path: Path) -> None:
     fleet, _ = started(kit, clock, tmp_path)
     live(kit, clock, fleet, 81, 84)
     fleet.apply(kit, {"data.known_ahead": [], "data.joins": []})
@@ -324,9 +322,7 @@ def test_one_thing_that_fails_does_not_keep_the_fleet_from_being_scored(
     assert tick(kit, MODEL).settled
 
 
-def test_a_segment_that_the_data_no_longer_holds_is_left_alone(
-    kit: Kit, clock: SimulatedClock, tmp_path: Path
-) -> None:
+def test_a_segment_that_the_data_no_longer_holds_is_left_alone(kit: Kit, clock: SimulatedClock, tmp_path: Path) -> None:
     fleet, _ = started(kit, clock, tmp_path)
     fleet.apply(kit, {"data.where": "kind = 'k0000'", "data.dataset": "sales-2", "retrain.stale_after": "1d"})
     done = tick(kit, MODEL)

@@ -148,8 +148,9 @@ def furnish(served: Any, tmp_path: Path) -> Any:
     with db.write(kit.db) as tx:
         scoring = serving.publish(
             tx, kit.call(BOB),
-            Scoring(id="scr_" + "0" * 26, model="weekly demand", environment="prod", slot=kit.clock.now(), origin="2025-06-01",
-                    at=kit.clock.now(), input=second.id, output=second.id, part=arrival.part or "", rows=6,
+            Scoring(id="scr_" + "0" * 26, model="weekly demand", environment="prod",
+                    slot=kit.clock.now(), origin="2025-06-01", at=kit.clock.now(),
+                    input=second.id, output=second.id, part=arrival.part or "", rows=6,
                     answered={"champion": 6}, first="2025-06-08", last="2025-06-15"),
         )  # fmt: skip
     watch(kit, good[0])

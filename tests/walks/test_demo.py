@@ -35,9 +35,7 @@ def test_it_tells_what_happened(lived: tuple[Path, subprocess.CompletedProcess[s
 
 
 @pytest.mark.parametrize("arguments", [("fsck",), ("audit", "verify")])
-def test_its_house_is_in_order(
-    lived: tuple[Path, subprocess.CompletedProcess[str]], arguments: Sequence[str]
-) -> None:
+def test_its_house_is_in_order(lived: tuple[Path, subprocess.CompletedProcess[str]], arguments: Sequence[str]) -> None:
     done = keepwell(lived[0], *arguments)
     assert done.returncode == 0, (done.stdout, done.stderr)
 

@@ -61,9 +61,7 @@ def picture(home: Path, week: int) -> dict[str, object]:
     return {
         "champions": {s: (c.number, versions[c.version_id].artifact) for s, c in champions.items()},
         "scorings": [(str(s.slot), s.origin, dict(s.answered), s.joined, s.closed) for s in scorings],
-        "rows": [
-            decode(kit.blobs.path(s.part)).drop("version").sort("stall", "week").write_csv() for s in scorings
-        ],
+        "rows": [decode(kit.blobs.path(s.part)).drop("version").sort("stall", "week").write_csv() for s in scorings],
         "windows": sorted(zip(windows.segment, windows.metrics["wmape"].tolist(), strict=True)),
         "runs": [(r.kind, r.status) for r in runs],
         "incidents": [i.cause for i in incidents],

@@ -81,9 +81,7 @@ def clock_of(times: pl.Series, scoring: Scoring, every: timedelta) -> Callable[[
     return lambda value: scoring.slot + (int(str(value)) - first) * every
 
 
-def windows_of(
-    charter: Charter, rows: pl.DataFrame, last: object, at: Callable[[object], datetime]
-) -> list[Window]:
+def windows_of(charter: Charter, rows: pl.DataFrame, last: object, at: Callable[[object], datetime]) -> list[Window]:
     """Measure rows with their outcome by segment, version and window.
 
     Args:

@@ -1,4 +1,4 @@
-"""Compare two forecasters on the same rows, in blocks of time, without claiming more than the blocks can carry. Pure."""
+"""Compare two forecasters on the same rows, by blocks of time, claiming no more than the blocks can carry. Pure."""
 
 from __future__ import annotations
 

@@ -141,9 +141,7 @@ def charter_text(changes: Mapping[str, object] | None = None) -> str:
     return msgspec.yaml.encode(spec).decode()
 
 
-def live(
-    kit: Kit, clock: SimulatedClock, fleet: Weekly, first: int, last: int, *, effect: float = 0.8
-) -> list[Ticked]:
+def live(kit: Kit, clock: SimulatedClock, fleet: Weekly, first: int, last: int, *, effect: float = 0.8) -> list[Ticked]:
     """Let the weeks from `first` up to (without) `last` come; each brings the file of the week before, and a tick."""
     done = []
     for week in range(first, last):
