@@ -151,7 +151,8 @@ def _past(source: Source, samples: Samples, scale: Floats) -> dict[str, Floats]:
     cadence, own = cadence_of(source.task), source.own
     s, o, t = samples.series, samples.origin, samples.target
     columns = {f"mean_{w}": _log_ratio(own.mean(w)[s, o], scale) for w in cadence.windows}
-    columns["last"] = _log_ratio(own.last[s, o], scale)
+    if cadence.cycle > 1:
+        columns["last"] = _log_ratio(own.last[s, o], scale)
     for cycle in sorted({cadence.cycle, cadence.week}):
         nearest = t - cycle * -(-(t - o) // cycle)
         for n in range(6 if cycle == cadence.week else 3):

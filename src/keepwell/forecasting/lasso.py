@@ -61,14 +61,15 @@ def _pass(gram: Real, target: Real, alphas: Real, beta: Real, times: int) -> Rea
     for k in np.flatnonzero(beta.any(axis=(1, 2))):
         pull -= gram[k][:, None, :] * beta[k]
     moved = np.zeros(beta.shape[2], gram.dtype)
+    change, least = np.empty_like(pull), -alphas
     for _ in range(times):
         moved[:] = 0
         for j in active:
             rho = pull[j] + size[j] * beta[j]
-            step = (rho - np.clip(rho, -alphas, alphas)) * inverse[j] - beta[j]
+            step = (rho - np.minimum(np.maximum(rho, least), alphas)) * inverse[j] - beta[j]
             if step.any():
                 beta[j] += step
-                pull -= gram[j][:, None, :] * step
+                pull -= np.multiply(gram[j][:, None, :], step, out=change)
                 np.maximum(moved, np.abs(step).max(axis=0), out=moved)
         if not moved.any():
             break

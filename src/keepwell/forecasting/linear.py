@@ -137,8 +137,10 @@ def _choose(batch: _Batch) -> Floats:
     """Return each problem's share of the largest penalty that errs least on the newest fifth of its rows."""
     shares = np.full(len(batch.y), _USUAL)
     real = batch.weight > 0
-    border = np.array([np.quantile(w[r], 0.8) if r.any() else 0 for w, r in zip(batch.when, real, strict=True)])
-    early, late = real & (batch.when <= border[:, None]), real & (batch.when > border[:, None])
+    count = real.sum(axis=1, keepdims=True)
+    ordered = np.sort(np.where(real, batch.when, np.iinfo(np.int64).max), axis=1)
+    border = np.take_along_axis(ordered, np.maximum(4 * (count - 1) // 5, 0), axis=1)
+    early, late = real & (batch.when <= border), real & (batch.when > border)
     can = (early.sum(axis=1) >= 5) & late.any(axis=1)
     grid = np.repeat(np.array(PENALTIES)[:, None], len(shares), axis=1)
     intercepts, beta = _solve(batch, np.where(early, batch.weight, 0.0), grid, 1)

@@ -104,8 +104,10 @@ def marks_of(part: Examples) -> tuple[tuple[str, str], ...]:
     """Return the values of categories that have but a few within the segment."""
     found: list[tuple[str, str]] = []
     for i, (name, values) in enumerate(part.kinds.items()):
-        codes = np.unique(part.cats[:, i])
-        codes = codes[codes >= 0]
+        codes = part.cats[:, i]
+        if not len(codes) or codes.min() == codes.max():
+            continue
+        codes = np.unique(codes[codes >= 0])
         if 1 < len(codes) <= _MOST_LEVELS:
             found.extend((name, values[c]) for c in codes)
     return tuple(found)

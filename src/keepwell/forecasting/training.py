@@ -122,19 +122,25 @@ def _train_some(
         held[i], weights[i] = _judge(task, states, parts[i].take(late), mine.take(np.arange(bounds[i], ends[i])[late]))
     final = _refit(task, names, parts, weights, can, first, everything, progress)
     labels = grid.labels
+    rows, series = _counts(mine, code[order], some)
     return [
         Trained(
-            labels[some[i]], part.names, final[i], weights[i], held.get(i),
-            *_counts(mine, slice(bounds[i], ends[i])), int(part.when.max()),
+            labels[some[i]], part.names, final[i], weights[i], held.get(i), int(rows[i]), int(series[i]),
+            int(part.when[-1]),
         )
         for i, part in enumerate(parts)
     ]  # fmt: skip
 
 
-def _counts(samples: Samples, some: slice) -> tuple[int, int]:
-    """Return how many rows with a target, and how many series, samples have; a row may be in several."""
-    series, target = samples.series[some], samples.target[some]
-    return len(np.unique(series * (int(target.max()) + 1) + target)), len(np.unique(series))
+def _counts(samples: Samples, code: Ints, some: Ints) -> tuple[Ints, Ints]:
+    """Return by segment how many rows with a target, and how many series, samples have; a row may be in several."""
+    cell = samples.series * (int(samples.target.max(initial=0)) + 1) + samples.target
+    place = np.searchsorted(some, code)
+    found = []
+    for what in (cell, samples.series):
+        pairs = np.unique(place * (int(what.max(initial=0)) + 1) + what)
+        found.append(np.bincount(pairs // (int(what.max(initial=0)) + 1), minlength=len(some)))
+    return found[0], found[1]
 
 
 def _fit(
@@ -177,6 +183,8 @@ def _judge(task: Task, states: Mapping[str, State], late: Examples, samples: Sam
     forecasts, _ = predict_all(task, states, dict.fromkeys(states, 1.0), late)
     members = {name: forecasts[name] for name in _members(task)}
     weights = _weights(task, actual, members, forecasts)
+    if len(forecasts) == 1:
+        return Held(samples, actual, forecasts, next(iter(forecasts.values()))), weights
     half = late.when <= np.median(late.when)
     served = np.empty(len(late))
     for rows, others in ((half, ~half), (~half, half)):
@@ -188,6 +196,8 @@ def _judge(task: Task, states: Mapping[str, State], late: Examples, samples: Sam
 def _weights(
     task: Task, actual: Floats, members: Mapping[str, Floats], forecasts: Mapping[str, Floats]
 ) -> dict[str, float]:
+    if len(members) == 1:
+        return dict.fromkeys(members, 1.0)
     if members:
         return {name: w for name, w in choose_weights(actual, members).items() if w > 0.0}
     if not len(actual):

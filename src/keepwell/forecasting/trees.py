@@ -14,18 +14,20 @@ import numpy as np
 from keepwell.core.errors import NotInstalled
 from keepwell.forecasting.features import Examples
 from keepwell.forecasting.panel import Floats
+from keepwell.forecasting.parallel import largest_first
 from keepwell.forecasting.scaling import log_target, recode, weights_of
 
 _SMALL = 20_000
 
 
 def fit(parts: Sequence[Examples], like: Sequence[Mapping[str, Any]] | None, seed: int) -> list[dict[str, Any]]:
-    """Fit one booster for each part; deterministic for a seed, whatever the number of threads.
+    """Fit one booster for each part; deterministic for a seed.
 
     Raises:
         NotInstalled: LightGBM is missing.
     """
-    return [_fit_one(part, seed) for part in parts]
+    _library()
+    return largest_first(lambda part: _fit_one(part, seed), parts, [len(part) for part in parts])
 
 
 def predict(state: Mapping[str, Any], examples: Examples) -> Floats:
@@ -38,7 +40,7 @@ def predict(state: Mapping[str, Any], examples: Examples) -> Floats:
         return np.full(len(examples), float(state["constant"]))
     lightgbm = _library()
     booster = lightgbm.Booster(model_str=zlib.decompress(state["text"]).decode())
-    logarithms = booster.predict(_matrix(examples, state["kinds"]), num_threads=_threads(len(examples)))
+    logarithms = booster.predict(_matrix(examples, state["kinds"]), num_threads=1)
     return np.asarray(np.exp(logarithms))
 
 
@@ -75,17 +77,13 @@ def _settings(rows: int, seed: int) -> dict[str, Any]:
         "seed": seed,
         "deterministic": True,
         "force_row_wise": True,
-        "num_threads": _threads(rows),
+        "num_threads": 1,
         "verbosity": -1,
     }
 
 
 def _rounds(rows: int) -> int:
     return 240 if rows > _SMALL else 60
-
-
-def _threads(rows: int) -> int:
-    return 2 if rows > _SMALL else 1
 
 
 def _matrix(examples: Examples, kinds: Mapping[str, Sequence[str]]) -> np.ndarray:
