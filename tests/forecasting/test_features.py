@@ -97,7 +97,6 @@ def test_lags_by_hand(make_task: Callable[..., Task]) -> None:
     task = make_task(keys=(), known_ahead=(), observed=(), static=(), segments=(), slices=(), holidays=())
     examples = examples_of(source_of(frame, task), Samples(np.array([0]), np.array([3]), np.array([5])))
     assert examples.scale[0] == 25.0
-    assert column(examples, "last")[0] == pytest.approx(np.log(40 / 25))
     assert column(examples, "lag_1x0")[0] == pytest.approx(np.log(40 / 25))
     assert column(examples, "lag_1x2")[0] == pytest.approx(np.log(20 / 25))
     assert column(examples, "mean_2")[0] == pytest.approx(np.log(35 / 25))

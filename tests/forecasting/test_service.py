@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from datetime import date, timedelta
 
@@ -8,7 +9,7 @@ import polars as pl
 import pytest
 
 from keepwell.charter.model import Movers
-from keepwell.core.errors import Damaged, InvalidInput
+from keepwell.core.errors import Damaged, InvalidInput, NotInstalled
 from keepwell.forecasting.service import evaluate, fit, forecast, measure
 from keepwell.forecasting.task import Task
 
@@ -168,8 +169,9 @@ def test_nothing_below_zero_is_forecast(weekly: pl.DataFrame, make_task: Make) -
         pl.lit(float("nan")),
         pl.lit(1e-9),
         pl.lit(1e12),
+        pl.lit(1e200),
     ],
-    ids=["zero", "constant", "negative", "null", "nan", "tiny", "huge"],
+    ids=["zero", "constant", "negative", "null", "nan", "tiny", "huge", "absurd"],
 )
 def test_odd_targets_never_break(target: pl.Expr, weekly: pl.DataFrame, make_task: Make) -> None:
     names = ("lasso", "lightgbm")
@@ -278,3 +280,19 @@ def test_without_an_ensemble_the_best_candidate_serves(weekly: pl.DataFrame, mak
 
 def test_history_limits_what_is_trained_on(weekly: pl.DataFrame, make_task: Make) -> None:
     assert {f.rows for f in fit(weekly, make_task(history="40w"), None, LAST)} == {3 * 40}
+
+
+def test_a_missing_extra_is_said_before_anything_is_fitted(
+    weekly: pl.DataFrame, make_task: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "torch", None)
+    with pytest.raises(NotInstalled, match=r"pip install 'keepwell\[neural\]'"):
+        fit(weekly, make_task(candidates=("lasso", "neural")), None, LAST)
+
+
+def test_a_model_keeps_the_names_of_its_own_series_only(weekly: pl.DataFrame, make_task: Make) -> None:
+    many = weekly.with_columns(pl.col("shop") + "-" + pl.col("product").cast(pl.String) + "-of-a-long-name")
+    task = make_task(candidates=("lightgbm",), ensemble=("lightgbm",))
+    for found in fit(many, task, None, LAST):
+        other = b"s0-" if found.segment == "format=large" else b"s1-"
+        assert other not in found.artifact

@@ -40,7 +40,7 @@ def backtest(
     scores: list[Score] = []
     weights: dict[str, dict[str, dict[str, float]]] = {}
     series, step = np.nonzero(np.isfinite(panel.target[:, max(since, 0) : until + 1]))
-    for horizon in horizons:
+    for horizon in dict.fromkeys(horizons):
         lead = steps_of(task, horizon, "--horizon")
         if since - lead < 1:
             raise InvalidInput(

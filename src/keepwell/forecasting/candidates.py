@@ -26,16 +26,18 @@ class Learner:
         fit: (examples by segment, states of an earlier fit whose choices are kept or None, seed) to states, each a
             tree of numbers, texts, bytes and arrays.
         predict: (state, examples) to forecast ratios.
+        library: raises NotInstalled when what fitting needs is missing.
     """
 
     fit: Fit
     predict: Predict
+    library: Callable[[], object] = lambda: None
 
 
 LEARNERS = {
     "lasso": Learner(linear.fit, linear.predict),
-    "neural": Learner(neural.fit, neural.predict),
-    "lightgbm": Learner(trees.fit, trees.predict),
+    "neural": Learner(neural.fit, neural.predict, neural.library),
+    "lightgbm": Learner(trees.fit, trees.predict, trees.library),
 }
 
 

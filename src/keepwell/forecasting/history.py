@@ -71,7 +71,8 @@ class History:
     def deviation(self, rows: int) -> Floats:
         """Return the standard deviation of the newest `rows` targets, NaN where there are none."""
         mean = self.mean(rows)
-        return np.sqrt(np.maximum(self._rolling(self.target * self.target, rows) - mean * mean, 0.0))
+        with np.errstate(over="ignore", invalid="ignore"):
+            return np.sqrt(np.maximum(self._rolling(self.target * self.target, rows) - mean * mean, 0.0))
 
     def _rolling(self, values: Floats, rows: int) -> Floats:
         filled = np.where(np.isfinite(values), values, 0.0)

@@ -18,7 +18,7 @@ from keepwell.core.errors import NotInstalled
 from keepwell.forecasting.features import Examples, Small
 from keepwell.forecasting.panel import Floats, Ints
 from keepwell.forecasting.parallel import largest_first
-from keepwell.forecasting.scaling import Scaling, recode, scaling_of, weights_of
+from keepwell.forecasting.scaling import Scaling, levels_of, recode, scaling_of, weights_of
 
 HIDDEN = (64, 32)
 WIDTH = 4
@@ -38,7 +38,7 @@ def fit(parts: Sequence[Examples], like: Sequence[Mapping[str, Any]] | None, see
     Raises:
         NotInstalled: PyTorch is missing.
     """
-    torch = _library()
+    torch = library()
     with _quiet(torch):
         earlier: Sequence[Mapping[str, Any] | None] = like if like is not None else [None for _ in parts]
         sizes = [len(part) for part in parts]
@@ -68,8 +68,7 @@ def _forward(net: Mapping[str, Any], x: Small, cats: Ints) -> Small:
 def _fit_one(torch: Any, part: Examples, like: Mapping[str, Any] | None, seed: int) -> dict[str, Any]:
     torch.set_num_threads(1)
     if like is None:
-        scaling = scaling_of(part)
-        kinds = {n: list(v) for i, (n, v) in enumerate(part.kinds.items()) if len(np.unique(part.cats[:, i])) > 1}
+        scaling, kinds = scaling_of(part), levels_of(part)
     else:
         scaling, kinds = Scaling.from_state(like["scaling"]), dict(like["kinds"])
     weight = weights_of(part) * len(part)
@@ -173,7 +172,12 @@ def _quiet(torch: Any) -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
-def _library() -> Any:
+def library() -> Any:
+    """Return PyTorch.
+
+    Raises:
+        NotInstalled: it is missing.
+    """
     try:
         import torch
     except ImportError:

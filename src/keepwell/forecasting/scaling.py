@@ -100,17 +100,21 @@ def scaling_of(part: Examples) -> Scaling:
     return Scaling(columns, mean[0, columns], deviation[0, columns], ())
 
 
-def marks_of(part: Examples) -> tuple[tuple[str, str], ...]:
-    """Return the values of categories that have but a few within the segment."""
-    found: list[tuple[str, str]] = []
+def levels_of(part: Examples) -> dict[str, list[str]]:
+    """Return, of each category that varies within the segment, the values that occur there."""
+    found: dict[str, list[str]] = {}
     for i, (name, values) in enumerate(part.kinds.items()):
         codes = part.cats[:, i]
         if not len(codes) or codes.min() == codes.max():
             continue
-        codes = np.unique(codes[codes >= 0])
-        if 1 < len(codes) <= _MOST_LEVELS:
-            found.extend((name, values[c]) for c in codes)
-    return tuple(found)
+        found[name] = [values[c] for c in np.unique(codes[codes >= 0])]
+    return found
+
+
+def marks_of(part: Examples) -> tuple[tuple[str, str], ...]:
+    """Return the values of categories that have but a few within the segment."""
+    few = {name: values for name, values in levels_of(part).items() if len(values) <= _MOST_LEVELS}
+    return tuple((name, value) for name, values in few.items() for value in values)
 
 
 def weights_of(part: Examples) -> Floats:

@@ -70,7 +70,13 @@ def train(
         origin: the last step that may be used.
         everything: fit candidates again that the ensemble does not use.
         progress: told what is being done.
+
+    Raises:
+        InvalidInput: the task names no candidate, or one that there is not.
+        NotInstalled: a candidate needs an extra.
     """
+    for name in _candidates(source.task):
+        learner_of(name, source.task).library()
     samples, code = _training_samples(source, grid, leads, origin)
     chosen = _chosen(grid, code, segments)
     found: list[Trained] = []

@@ -15,7 +15,7 @@ from keepwell.core.errors import NotInstalled
 from keepwell.forecasting.features import Examples
 from keepwell.forecasting.panel import Floats
 from keepwell.forecasting.parallel import largest_first
-from keepwell.forecasting.scaling import log_target, recode, weights_of
+from keepwell.forecasting.scaling import levels_of, log_target, recode, weights_of
 
 _SMALL = 20_000
 
@@ -26,7 +26,6 @@ def fit(parts: Sequence[Examples], like: Sequence[Mapping[str, Any]] | None, see
     Raises:
         NotInstalled: LightGBM is missing.
     """
-    _library()
     return largest_first(lambda part: _fit_one(part, seed), parts, [len(part) for part in parts])
 
 
@@ -38,15 +37,15 @@ def predict(state: Mapping[str, Any], examples: Examples) -> Floats:
     """
     if not state["text"]:
         return np.full(len(examples), float(state["constant"]))
-    lightgbm = _library()
+    lightgbm = library()
     booster = lightgbm.Booster(model_str=zlib.decompress(state["text"]).decode())
     logarithms = booster.predict(_matrix(examples, state["kinds"]), num_threads=1)
     return np.asarray(np.exp(logarithms))
 
 
 def _fit_one(part: Examples, seed: int) -> dict[str, Any]:
-    lightgbm = _library()
-    kinds = {name: list(values) for name, values in part.kinds.items() if len(values) > 1}
+    lightgbm = library()
+    kinds = levels_of(part)
     constant = float(np.median(part.ratio)) if len(part) else 1.0
     if len(part) < 40:
         return {"text": b"", "kinds": kinds, "constant": constant}
@@ -96,7 +95,12 @@ def _matrix(examples: Examples, kinds: Mapping[str, Sequence[str]]) -> np.ndarra
     return np.concatenate(columns, axis=1)
 
 
-def _library() -> Any:
+def library() -> Any:
+    """Return LightGBM.
+
+    Raises:
+        NotInstalled: it is missing.
+    """
     try:
         import lightgbm
     except ImportError:
