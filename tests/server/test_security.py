@@ -157,9 +157,19 @@ def test_a_cookie_is_read_by_its_exact_name_and_only_once() -> None:
 
 
 def test_an_authorization_of_another_scheme_is_not_no_authorization() -> None:
-    assert security.read_bearer({}) is None
-    assert security.read_bearer({"authorization": "Basic x"}) == ""
-    assert security.read_bearer({"authorization": "bearer kwt_1"}) == "kwt_1"
+    def read(headers: dict[str, str]) -> object:
+        found = security.read_credential(headers, "keepwell-1")
+        return found and (found.kind, found.secret, found.user)
+
+    cookie = {"cookie": "keepwell-1=kws_1"}
+    assert read({}) is None
+    assert read(cookie) == ("session", "kws_1", None)
+    assert read({"authorization": "bearer kwt_1", **cookie}) == ("api", "kwt_1", None)
+    assert read({"authorization": "Basic YWRhOmt3dF8x", **cookie}) == ("api", "kwt_1", "ada")
+    assert read({"authorization": "Basic YWRhOmE6Yg=="}) == ("api", "a:b", "ada")
+    for header in ("Digest x", "Basic x", "Basic YWRh", "Basic /////w==", "Basic", "", "Bearer"):
+        found = security.read_credential({"authorization": header, **cookie}, "keepwell-1")
+        assert found is not None and found.secret == "", header
 
 
 @pytest.mark.parametrize("name", ["host", "authorization", "content-type", "cookie", "origin"])

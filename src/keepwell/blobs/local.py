@@ -8,7 +8,8 @@ import os
 import re
 import secrets
 import shutil
-from collections.abc import Iterable, Iterator
+import threading
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -39,7 +40,7 @@ class LocalBlobs:
         digest = digest_bytes(data)
         with _in_plain_words(self._root):
             if not self._holds(digest, data):
-                self._write(iter((data,)))
+                self._write((data,))
         return digest
 
     def put_file(self, path: Path) -> str:
@@ -51,6 +52,11 @@ class LocalBlobs:
                 raise NotFound(f"There is no file {path} to store.") from None
             with source:
                 return self._write(iter(lambda: source.read(_CHUNK), b""))
+
+    def writer(self) -> Writer:
+        """Begin to store bytes that come in pieces."""
+        with _in_plain_words(self._root):
+            return Writer(self._root, self._temp, self._settle)
 
     def get(self, digest: str) -> bytes:
         """Return the bytes, verified."""
@@ -146,25 +152,14 @@ class LocalBlobs:
         return True
 
     def _write(self, chunks: Iterable[bytes]) -> str:
-        temp = self._temp / secrets.token_hex(16)
-        handle = os.open(temp, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o400)
-        failpoints.reach("upload.temp_open")
+        writer = Writer(self._root, self._temp, self._settle)
         try:
-            total = hashlib.sha256()
-            try:
-                for chunk in chunks:
-                    total.update(chunk)
-                    _write_all(handle, memoryview(chunk))
-                failpoints.reach("upload.written")
-                os.fsync(handle)
-            finally:
-                os.close(handle)
-            digest = "sha256:" + total.hexdigest()
-            self._settle(temp, digest)
+            for chunk in chunks:
+                writer.write(chunk)
+            return writer.settle()
         except BaseException:
-            temp.unlink(missing_ok=True)
+            writer.abort()
             raise
-        return digest
 
     def _settle(self, temp: Path, digest: str) -> None:
         failpoints.reach("upload.synced")
@@ -183,6 +178,66 @@ class LocalBlobs:
         if len(self._durable) >= _KNOWN:
             self._durable.clear()
         self._durable.add(name)
+
+
+class Writer:
+    """Bytes on their way into the store: in a temp file until `settle` gives them their name.
+
+    Its calls may come from several threads, one after another; `abort` may come at any time.
+    """
+
+    def __init__(self, root: Path, folder: Path, place: Callable[[Path, str], None]) -> None:
+        self._root = root
+        self._temp = folder / secrets.token_hex(16)
+        self._place = place
+        self._total = hashlib.sha256()
+        self._lock = threading.Lock()
+        self._handle = os.open(self._temp, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o400)
+        self._open = True
+        self.size = 0
+        failpoints.reach("upload.temp_open")
+
+    def write(self, data: bytes) -> None:
+        """Add bytes.
+
+        Raises:
+            Unavailable: the disk is full or failing, or this writer has ended.
+        """
+        with self._lock, _in_plain_words(self._root):
+            self._check()
+            self._total.update(data)
+            _write_all(self._handle, memoryview(data))
+            self.size += len(data)
+
+    def settle(self) -> str:
+        """Make the bytes durable under their digest, and return it.
+
+        Raises:
+            Unavailable: the disk is full or failing, or this writer has ended.
+        """
+        with self._lock, _in_plain_words(self._root):
+            self._check()
+            failpoints.reach("upload.written")
+            os.fsync(self._handle)
+            self._close()
+            digest = "sha256:" + self._total.hexdigest()
+            self._place(self._temp, digest)
+        return digest
+
+    def abort(self) -> None:
+        """Drop the bytes, unless they are settled."""
+        with self._lock:
+            self._close()
+            self._temp.unlink(missing_ok=True)
+
+    def _check(self) -> None:
+        if not self._open:
+            raise Unavailable("This upload has ended; send it again.")
+
+    def _close(self) -> None:
+        if self._open:
+            self._open = False
+            os.close(self._handle)
 
 
 @contextmanager

@@ -7,6 +7,21 @@ from pathlib import Path
 from typing import Protocol
 
 
+class Incoming(Protocol):
+    """Bytes that come in pieces; nothing is stored under their digest before `settle`."""
+
+    size: int
+
+    def write(self, data: bytes) -> None:
+        """Add bytes."""
+
+    def settle(self) -> str:
+        """Store what was written durably and return its digest; the writer has ended then."""
+
+    def abort(self) -> None:
+        """End without storing anything; does nothing after `settle`."""
+
+
 class Blobs(Protocol):
     """Immutable bytes under their digest (`sha256:...`)."""
 
@@ -19,6 +34,9 @@ class Blobs(Protocol):
         Raises:
             NotFound: there is no such file.
         """
+
+    def writer(self) -> Incoming:
+        """Begin to store bytes that come in pieces, too many to be held at once."""
 
     def get(self, digest: str) -> bytes:
         """Return the bytes, verified.

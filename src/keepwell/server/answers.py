@@ -3,29 +3,51 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from urllib.parse import quote
 
 from starlette.types import Scope, Send
 
 from keepwell.core.errors import InvalidInput
 from keepwell.governance.identity_rules import LIFE
-from keepwell.server import security
+from keepwell.server import ranges, security
 from keepwell.server.codec import write_json
 from keepwell.server.errors import as_json
-from keepwell.server.routing import File, Html, Look, Problem, Route, SeeOther
+from keepwell.server.routing import (
+    SHOWN,
+    Dialect,
+    Download,
+    File,
+    Html,
+    Look,
+    Problem,
+    Reply,
+    Route,
+    SeeOther,
+)
 
 Headers = list[tuple[bytes, bytes]]
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """An answer as bytes."""
+    """An answer as bytes, or as a part of a file."""
 
     status: int
     headers: Headers
     body: bytes
+    part: Part | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Some bytes of a file."""
+
+    file: Path
+    start: int
+    size: int
 
 
 def encode(route: Route, value: object, headers: Mapping[str, str], cookie: str, *, tls: bool) -> Answer:
@@ -43,39 +65,50 @@ def encode(route: Route, value: object, headers: Mapping[str, str], cookie: str,
             return _answer(value.status, "text/html; charset=utf-8", value.text.encode())
         case File():
             return _file(value, headers)
+        case Download():
+            return _download(value, headers)
+        case Reply():
+            return _answer(value.status, value.media, value.data)
         case SeeOther():
             return _see_other(value, cookie, tls=tls)
         case _:
             return _answer(route.status, "application/json", write_json(value))
 
 
-def problem_answer(problem: Problem, look: Look, *, page: bool) -> Answer:
-    """Return an error as JSON or as a page."""
-    answer = (
-        _answer(problem.status, "text/html; charset=utf-8", look.problem(problem).encode())
-        if page
-        else _answer(problem.status, "application/json", as_json(problem))
-    )
-    if problem.status == 401:
+def dialect_at(dialects: Sequence[Dialect], path: str) -> Dialect | None:
+    """Return the protocol that an address belongs to."""
+    return next((dialect for dialect in dialects if path.startswith(dialect.prefixes)), None)
+
+
+def problem_answer(problem: Problem, look: Look, dialect: Dialect | None = None, *, page: bool) -> Answer:
+    """Return an error as JSON, ours or a protocol's, or as a page."""
+    if dialect is not None:
+        status, body = dialect.problem(problem)
+        answer = _answer(status, "application/json", body)
+    elif page:
+        answer = _answer(problem.status, "text/html; charset=utf-8", look.problem(problem).encode())
+    else:
+        answer = _answer(problem.status, "application/json", as_json(problem))
+    if answer.status == 401:
         answer.headers.append((b"www-authenticate", b'Bearer realm="keepwell"'))
-    elif problem.status == 503:
+    elif answer.status == 503:
         answer.headers.append((b"retry-after", b"5"))
     return answer
 
 
-async def send_problem(scope: Scope, send: Send, problem: Problem, look: Look) -> None:
+async def send_problem(scope: Scope, send: Send, problem: Problem, look: Look, dialect: Dialect | None = None) -> None:
     """Send an error: as a page to a browser that looks at a page, as JSON to all others."""
     given = dict(scope["headers"])
     page = not problem.at.startswith("/api") and b"text/html" in given.get(b"accept", b"")
-    answer = problem_answer(problem, look, page=page)
+    answer = problem_answer(problem, look, dialect, page=page)
     if given.get(b"content-length", b"0") != b"0" or b"transfer-encoding" in given:
         answer.headers.append((b"connection", b"close"))  # what is left of the body is not read
     if problem.status == 405:
         answer.headers.append((b"allow", ", ".join(scope.get("keepwell.allow", ())).encode()))
-    await send_answer(scope, send, answer)
+    await send_whole(scope, send, answer)
 
 
-async def send_answer(scope: Scope, send: Send, answer: Answer) -> None:
+async def send_whole(scope: Scope, send: Send, answer: Answer) -> None:
     """Send an answer; to HEAD without its body."""
     await send({"type": "http.response.start", "status": answer.status, "headers": answer.headers})
     await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else answer.body})
@@ -91,16 +124,43 @@ def _file(file: File, headers: Mapping[str, str]) -> Answer:
     cache = f"private, max-age={file.cache}" if file.cache else "private, no-cache"
     own = [(b"etag", tag.encode()), (b"cache-control", cache.encode())]
     if file.name is not None:
-        named = f"attachment; filename*=UTF-8''{quote(file.name, safe='')}"
-        own += [
-            (b"content-disposition", named.encode()),
-            (b"content-security-policy", b"default-src 'none'; sandbox; frame-ancestors 'none'"),
-        ]
-    if tag in (part.strip() for part in headers.get("if-none-match", "").split(",")):
+        own += _saved(file.name)
+    if _has(headers, tag):
         return Answer(304, own, b"")
     answer = _answer(200, file.media, file.data)
     answer.headers.extend(own)
     return answer
+
+
+def _download(value: Download, headers: Mapping[str, str]) -> Answer:
+    size = value.file.stat().st_size
+    tag = f'"{value.digest.removeprefix("sha256:")[:32]}"'
+    shown = value.show and value.media in SHOWN
+    own = [(b"etag", tag.encode()), (b"cache-control", b"private, no-cache"), (b"accept-ranges", b"bytes")]
+    own += _saved(value.name, "inline" if shown else "attachment")
+    if _has(headers, tag):
+        return Answer(304, own, b"")
+    start, count, status = 0, size, 200
+    asked = ranges.read_range(headers.get("range"), size) if headers.get("if-range", tag) == tag else None
+    if asked is not None:
+        start, count = asked
+        status = 206 if count else 416
+        where = f"bytes {start}-{start + count - 1}/{size}" if count else f"bytes */{size}"
+        own.append((b"content-range", where.encode()))
+    own += [(b"content-type", value.media.encode()), (b"content-length", str(count).encode())]
+    return Answer(status, own, b"", Part(value.file, start, count))
+
+
+def _saved(name: str, how: str = "attachment") -> Headers:
+    """Return the headers under which a user's bytes are saved, and run nothing where they are shown."""
+    return [
+        (b"content-disposition", f"{how}; filename*=UTF-8''{quote(name, safe='')}".encode()),
+        (b"content-security-policy", b"default-src 'none'; sandbox; frame-ancestors 'none'"),
+    ]
+
+
+def _has(headers: Mapping[str, str], tag: str) -> bool:
+    return tag in (part.strip() for part in headers.get("if-none-match", "").split(","))
 
 
 def _see_other(value: SeeOther, cookie: str, *, tls: bool) -> Answer:

@@ -14,24 +14,24 @@ from typing import Any, TextIO
 from starlette.middleware.errors import ServerErrorMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route as Mounted
-from starlette.routing import Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from keepwell import __version__
-from keepwell.core.errors import InvalidInput, NotFound
+from keepwell.core.errors import InvalidInput
 from keepwell.flows.kit import Kit
 from keepwell.governance.identity_rules import OPEN
 from keepwell.server import errors, health, security, sign_in
-from keepwell.server.answers import problem_answer
+from keepwell.server.answers import dialect_at, problem_answer
 from keepwell.server.cursors import load_cursors
 from keepwell.server.denials import Denials
 from keepwell.server.endpoint import Endpoint, Running
+from keepwell.server.finding import Finder, nothing_here
 from keepwell.server.guard import Edge, Guard
+from keepwell.server.known import Known
 from keepwell.server.limits import Limits
 from keepwell.server.log import Log
 from keepwell.server.openapi import describe
-from keepwell.server.routing import Auth, House, Look, Route, Tick, check_routes
+from keepwell.server.routing import Auth, Dialect, House, Look, Route, Tick, check_routes
 from keepwell.server.threads import Threads
 
 PLAIN = Look(problem=errors.as_page, sign_in=sign_in.plain_page)
@@ -128,6 +128,8 @@ def make_edge(
         denials=Denials(kit, bounds, written),
         look=look,
         log=written,
+        known=Known(),
+        transfers=Threads(4, bounds.uploads),
     )
 
 
@@ -168,20 +170,14 @@ def assemble(edge: Edge, routes: Sequence[Route]) -> ASGIApp:
     for route in routes:
         by_path[route.path].append(route)
     running = Running()
-    plain_first = sorted(by_path.items(), key=lambda item: ["{" in part for part in item[0].split("/")])
-    mounted = [
-        Mounted(path, Endpoint(edge, declared, running), name=path, methods=None) for path, declared in plain_first
-    ]
-    router = Router(mounted, redirect_slashes=False, default=_nothing_here)
+    finder = Finder({path: Endpoint(edge, declared, running) for path, declared in by_path.items()}, nothing_here)
     open_paths = [(route.method, tuple(route.path.split("/")[1:])) for route in routes if route.permission == OPEN]
-    return ServerErrorMiddleware(Guard(router, edge, open_paths), handler=_unexpected(edge))
+    dialects = list(dict.fromkeys(route.dialect for route in routes if route.dialect is not None))
+    guard = Guard(finder, edge, open_paths, dialects)
+    return ServerErrorMiddleware(guard, handler=_unexpected(edge, dialects))
 
 
-async def _nothing_here(scope: Scope, receive: Receive, send: Send) -> None:
-    raise NotFound("There is nothing at this address.")
-
-
-def _unexpected(edge: Edge) -> Callable[[Request, Exception], Response]:
+def _unexpected(edge: Edge, dialects: Sequence[Dialect]) -> Callable[[Request, Exception], Response]:
     """Return what answers when an error was not foreseen: a number for the caller, the rest for the log."""
 
     def answer(request: Request, error: Exception) -> Response:
@@ -189,7 +185,7 @@ def _unexpected(edge: Edge) -> Callable[[Request, Exception], Response]:
         edge.log.failure("request.failed", error, id=number, method=request.method, path=request.scope["path"])
         problem = errors.unexpected(number, request.scope["path"])
         page = not problem.at.startswith("/api") and "text/html" in request.headers.get("accept", "")
-        made = problem_answer(problem, edge.look, page=page)
+        made = problem_answer(problem, edge.look, dialect_at(dialects, problem.at), page=page)
         given = {name.decode(): value.decode() for name, value in (*made.headers, *security.HEADERS)}
         return Response(b"" if request.method == "HEAD" else made.body, made.status, given)
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, cast
 
 from starlette.types import Receive, Scope, Send
 
@@ -17,10 +18,11 @@ from keepwell.core.errors import Conflict, InvalidInput, TooLarge, Unauthenticat
 from keepwell.governance.identity_rules import OPEN, Principal, demand
 from keepwell.ledger import store as ledger_store
 from keepwell.server import codec
-from keepwell.server.answers import Answer, encode, send_answer
-from keepwell.server.guard import Edge
-from keepwell.server.routing import Ask, Route
+from keepwell.server.answers import Answer, encode, send_whole
+from keepwell.server.guard import Edge, recheck
+from keepwell.server.routing import Ask, Route, Upload
 from keepwell.server.security import SAFE
+from keepwell.server.streams import send_part, store_body, told_size
 
 JSON, FORM = "application/json", "application/x-www-form-urlencoded"
 KEPT = 256 << 10
@@ -48,11 +50,31 @@ class Endpoint:
             if who is None:
                 raise Unauthenticated("You are not signed in.")
             demand(who, route.permission)
-        raw = await self._body(route, scope["keepwell.headers"], receive)
-        ask, request = _decode(self._edge, route, scope, who, raw)
-        limits = self._edge.limits
-        answer = await self._edge.threads.run(lambda: self._work(route, ask, request), limits.work_seconds)
-        await send_answer(scope, send, answer)
+        if route.upload:
+            work = await self._upload(route, scope, receive)
+        else:
+            raw = await self._body(route, scope["keepwell.headers"], receive)
+            work = functools.partial(self._ask_and_work, route, scope, raw)
+        answer = await self._edge.threads.run(work, self._edge.limits.work_seconds)
+        await send_answer(self._edge, scope, send, answer)
+
+    async def _upload(self, route: Route, scope: Scope, receive: Receive) -> Callable[[], Answer]:
+        """Store the body, and return what is left to do with it."""
+        threads, seconds = self._edge.threads, self._edge.limits.work_seconds
+
+        def admit() -> None:
+            recheck(scope, route.permission)
+            ask, _ = _decode(self._edge, route, scope, None)
+            if route.before is not None:
+                route.before(ask)
+
+        await threads.run(admit, seconds)
+        stored = await store_body(self._edge, scope, receive, route.max_body)
+        return lambda: self._work(route, *_decode(self._edge, route, scope, stored))
+
+    def _ask_and_work(self, route: Route, scope: Scope, raw: bytes) -> Answer:
+        recheck(scope, route.permission)
+        return self._work(route, *_decode(self._edge, route, scope, raw))
 
     async def _body(self, route: Route, headers: Mapping[str, str], receive: Receive) -> bytes:
         """Return the body.
@@ -62,16 +84,16 @@ class Endpoint:
             TooLarge: it is larger than the route takes.
         """
         most = route.max_body if route.method not in SAFE else 0
-        told = headers.get("content-length", "0")
-        if not told.isdigit() or len(told) > 15 or int(told) > most:
-            raise TooLarge(f"The body may have up to {most} bytes.", where="body")
+        told_size(headers, most)
         try:
             async with asyncio.timeout(self._edge.limits.body_seconds):
                 body = await _receive(receive, most)
         except TimeoutError:
             raise InvalidInput("The body came too slowly.", code="slow_body", where="body") from None
+        if route.dialect is not None or not (body or "content-type" in headers):
+            return body
         media = headers.get("content-type", "").partition(";")[0].strip().lower()
-        wanted = FORM if route.form else JSON
+        wanted = FORM if route.form else route.raw or JSON
         if body and media != wanted:
             raise InvalidInput(f"Send the body as {wanted}.", code="unsupported_media_type", where="content-type")
         if media and "charset=" in headers["content-type"].lower() and "utf-8" not in headers["content-type"].lower():
@@ -135,26 +157,26 @@ async def _receive(receive: Receive, most: int) -> bytes:
             return b"".join(parts)
 
 
-def _decode(edge: Edge, route: Route, scope: Scope, who: Principal | None, raw: bytes) -> tuple[Ask[Any, Any], str]:
+async def send_answer(edge: Edge, scope: Scope, send: Send, answer: Answer) -> None:
+    """Send an answer, whole or block by block."""
+    if answer.part is None or scope["method"] == "HEAD":
+        await send_whole(scope, send, answer)
+    else:
+        await send({"type": "http.response.start", "status": answer.status, "headers": answer.headers})
+        await send_part(edge, scope, send, answer.part)
+
+
+def _decode(edge: Edge, route: Route, scope: Scope, raw: bytes | Upload | None) -> tuple[Ask[Any, Any], str]:
     """Return the request as a value, and the digest that an idempotency key is bound to."""
     headers: Mapping[str, str] = scope["keepwell.headers"]
     if len(scope["query_string"]) > edge.limits.query:
         raise TooLarge("The query is too long.", code="path_too_long", where="query")
-    query = codec.read_query(scope["query_string"], route.query)
-    key = headers.get("idempotency-key")
-    body: Any = None
-    if route.form:
-        body, form_key = codec.read_form(raw, route.body)
-        key = key if key is not None else form_key
-    elif route.body is not None:
-        body = codec.read_json(raw if raw else b"{}", route.body)
-    elif raw and codec.read_json(raw, dict[str, object]):
-        raise InvalidInput("This call takes no body.", where="body")
+    query, body, key = _read(route, scope["query_string"], headers, raw)
     if key is not None and not (0 < len(key) <= 200 and key.isascii() and key.isprintable()):
         raise InvalidInput("An idempotency key has 1 to 200 printable ASCII characters.", where="Idempotency-Key")
     ask: Ask[Any, Any] = Ask(
         house=edge.house,
-        who=who,
+        who=scope["keepwell.who"],
         path=scope["path_params"],
         query=query,
         body=body,
@@ -164,7 +186,34 @@ def _decode(edge: Edge, route: Route, scope: Scope, who: Principal | None, raw: 
         origin=scope["keepwell.origin"],
         headers=headers,
     )
-    return ask, digest_parts((route.method, scope["path"], scope["query_string"].decode("ascii"), digest_bytes(raw)))
+    return ask, "" if key is None else _request_digest(route, scope, raw)
+
+
+def _read(
+    route: Route, query: bytes, headers: Mapping[str, str], raw: bytes | Upload | None
+) -> tuple[Any, Any, str | None]:
+    """Return the query, the body and the idempotency key."""
+    key = headers.get("idempotency-key")
+    if route.dialect is not None:
+        body = raw if route.upload else route.dialect.read(route, query, headers, cast(bytes, raw))
+        return None, body, key
+    asked = codec.read_query(query, route.query)
+    if route.upload or route.raw is not None:
+        return asked, raw, key
+    told = cast(bytes, raw)
+    if route.form:
+        body, form_key = codec.read_form(told, route.body)
+        return asked, body, key if key is not None else form_key
+    if route.body is not None:
+        return asked, codec.read_json(told if told else b"{}", route.body), key
+    if told and codec.read_json(told, dict[str, object]):
+        raise InvalidInput("This call takes no body.", where="body")
+    return asked, None, key
+
+
+def _request_digest(route: Route, scope: Scope, raw: bytes | Upload | None) -> str:
+    held = digest_bytes(raw) if isinstance(raw, bytes) else raw.digest if raw is not None else ""
+    return digest_parts((route.method, scope["path"], scope["query_string"].decode("ascii"), held))
 
 
 def _remembered(ask: Ask[Any, Any], request: str) -> Answer | None:

@@ -8,22 +8,21 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from keepwell import db
 from keepwell.core.errors import KeepwellError, Unauthenticated, Unavailable
-from keepwell.governance import identity
-from keepwell.governance.identity_rules import CredentialKind, Principal
+from keepwell.governance.identity_rules import Principal, demand
 from keepwell.server import security
-from keepwell.server.answers import send_problem
+from keepwell.server.answers import dialect_at, send_problem
 from keepwell.server.denials import Denials
 from keepwell.server.errors import DENIALS, status_of
+from keepwell.server.known import Known
 from keepwell.server.limits import Limits
 from keepwell.server.log import Log
-from keepwell.server.routing import House, Look, Problem
+from keepwell.server.routing import Dialect, House, Look, Problem
 from keepwell.server.threads import Threads
 
 NOBODY = Principal(actor="person:anyone", name="anyone", role="owner", via="none")
@@ -45,6 +44,8 @@ class Edge:
         denials: records denied changes.
         look: how error pages look.
         log: the server's log.
+        known: who asked before.
+        transfers: where blocks of uploads and downloads are written and read.
     """
 
     house: House
@@ -57,6 +58,24 @@ class Edge:
     denials: Denials
     look: Look
     log: Log
+    known: Known
+    transfers: Threads
+
+
+def recheck(scope: Scope, permission: str | None = None) -> None:
+    """Ask again whether a credential that was good before still is; runs in a thread, before anything is done.
+
+    Raises:
+        Unauthenticated: it is not.
+        Denied: its owner has not the permission any more.
+    """
+    again = scope["keepwell.again"]
+    if again is not None:
+        scope["keepwell.again"] = None
+        before, scope["keepwell.who"] = scope["keepwell.who"], None
+        who = scope["keepwell.who"] = again()
+        if permission is not None and who != before:
+            demand(who, permission)
 
 
 class Guard:
@@ -66,11 +85,19 @@ class Guard:
         app: what is wrapped.
         edge: what the server shares.
         open_paths: method and path patterns that nobody needs to sign in for, as lists of segments.
+        dialects: protocols whose errors are said their way at their addresses.
     """
 
-    def __init__(self, app: ASGIApp, edge: Edge, open_paths: Sequence[tuple[str, tuple[str, ...]]]) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        edge: Edge,
+        open_paths: Sequence[tuple[str, tuple[str, ...]]],
+        dialects: Sequence[Dialect] = (),
+    ) -> None:
         self._app = app
         self._edge = edge
+        self._dialects = tuple(dialects)
         self._open = tuple(open_paths)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -78,7 +105,8 @@ class Guard:
         if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
         elif scope["type"] == "http":
-            async with asyncio.timeout(self._edge.limits.request_seconds):
+            async with asyncio.timeout(self._edge.limits.request_seconds) as deadline:
+                scope["keepwell.deadline"] = deadline
                 await self._http(scope, receive, _with_headers(send))
         else:
             await send({"type": "websocket.close", "code": 1008})
@@ -87,12 +115,13 @@ class Guard:
         scope["keepwell.who"] = None
         scope["keepwell.route"] = None
         scope["keepwell.headers"] = {}
+        scope["keepwell.again"] = None
         scope["path"], scope["root_path"] = "/", ""
         try:
             await self._admit(scope)
             await self._app(scope, receive, send)
         except KeepwellError as error:
-            await self._refuse(scope, send, error)
+            await self._refuse(scope, send, await self._still_good(scope) or error)
 
     async def _admit(self, scope: Scope) -> None:
         edge = self._edge
@@ -101,7 +130,7 @@ class Guard:
         host = security.check_host(headers, edge.hosts, any_address=edge.any_address)
         scope["keepwell.origin"] = f"{scope['scheme']}://{host}"
         is_open = self._is_open(scope["method"], scope["path"])
-        who = await self._who(headers, is_open=is_open)
+        who = await self._who(scope, security.read_credential(headers, edge.cookie), is_open=is_open)
         if who is None and not is_open:
             raise Unauthenticated(
                 "You are not signed in: use a sign-in link ('keepwell token link') or send a token "
@@ -111,28 +140,38 @@ class Guard:
             security.check_origin(headers, scope["scheme"], host, who.via if who else None)
         scope["keepwell.who"] = who
 
-    async def _who(self, headers: Mapping[str, str], *, is_open: bool) -> Principal | None:
-        """Return who asks; a credential that is not good is nobody on an open path, and refused elsewhere."""
+    async def _who(self, scope: Scope, given: security.Presented | None, *, is_open: bool) -> Principal | None:
+        """Return who asks; a credential that is not good is nobody on an open path, and refused elsewhere.
+
+        Asking the database costs a thread. One whose credential was good before is let on to the endpoint, which asks
+        again (`recheck`) in the thread of the work, before it: what was revoked meanwhile is refused there.
+        """
         edge = self._edge
         if edge.house.auth == "none":
             return NOBODY
-        bearer = security.read_bearer(headers)
-        secret = bearer if bearer is not None else security.read_cookie(headers, edge.cookie)
-        if secret is None:
+        if given is None:
             return None
-        kit = edge.house.kit
-        kind: CredentialKind = "api" if bearer is not None else "session"
-
-        def ask() -> Principal:
-            with db.read(kit.db) as tx:
-                return identity.who_is(tx, kit.call("anonymous"), kind, secret)
-
+        known = None if is_open else edge.known.get(given)
+        if known is not None:
+            scope["keepwell.again"] = functools.partial(edge.known.ask, edge.house.kit, given)
+            return known
         try:
-            return await edge.threads.run(ask, edge.limits.work_seconds)
+            return await edge.threads.run(
+                functools.partial(edge.known.ask, edge.house.kit, given), edge.limits.work_seconds
+            )
         except Unauthenticated:
             if is_open:
                 return None
             raise
+
+    async def _still_good(self, scope: Scope) -> KeepwellError | None:
+        """Ask again also where nothing was done: an address that is missing is not told to those who are not known."""
+        if scope["keepwell.again"] is not None:
+            try:
+                await self._edge.threads.run(functools.partial(recheck, scope), self._edge.limits.work_seconds)
+            except KeepwellError as error:
+                return error
+        return None
 
     def _is_open(self, method: str, path: str) -> bool:
         segments = tuple(path.split("/")[1:])
@@ -156,7 +195,7 @@ class Guard:
         status, path = status_of(error), scope["path"]
         edge.log.write("request.refused", method=method, path=path, status=status, code=error.code, actor=actor)
         problem = Problem(status, error.code, error.message, error.where, path, who)
-        await send_problem(scope, send, problem, edge.look)
+        await send_problem(scope, send, problem, edge.look, dialect_at(self._dialects, path))
 
 
 def _with_headers(send: Send) -> Send:

@@ -21,6 +21,8 @@ class Limits:
         threads: handlers that run at once.
         waiting: requests that may wait for a thread; more are told to come back.
         connections: open at once.
+        uploads: bodies that are being stored, and files that are being sent, at once; more wait or come back.
+        block_seconds: until the next block of an upload or a download has passed.
         denials_at_once: denied calls that the ledger records without a pause.
         denials_per_minute: denied calls that it records after that; others are counted in the next row.
     """
@@ -36,5 +38,7 @@ class Limits:
     threads: int = 16
     waiting: int = 128
     connections: int = 1_000
+    uploads: int = 64
+    block_seconds: float = 30.0
     denials_at_once: int = 60
     denials_per_minute: int = 10

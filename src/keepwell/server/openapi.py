@@ -10,7 +10,7 @@ import msgspec
 
 from keepwell import __version__
 from keepwell.governance.identity_rules import OPEN, PERMISSIONS
-from keepwell.server.routing import Ask, File, Html, Route, SeeOther
+from keepwell.server.routing import Ask, Download, File, Html, Route, SeeOther
 
 REF = "#/components/schemas/{name}"
 
@@ -47,12 +47,15 @@ def describe(routes: Sequence[Route]) -> Route:
 
 def openapi(routes: Sequence[Route]) -> dict[str, object]:
     """Return the OpenAPI 3.1 document of some routes."""
+    routes = [route for route in routes if route.dialect is None]  # another system's protocol has its own description
     types = [ErrorAnswer, *(kind for route in routes for kind in _json_types(route))]
     found, components = msgspec.json.schema_components(types, schema_hook=_anything, ref_template=REF)
     schemas = dict(zip((repr(kind) for kind in types), found, strict=True))
     paths: dict[str, dict[str, object]] = {}
     for route in routes:
-        paths.setdefault(route.path, {})[route.method.lower()] = _operation(route, schemas, components)
+        paths.setdefault(route.path.replace("...}", "}"), {})[route.method.lower()] = _operation(
+            route, schemas, components
+        )
     return {
         "openapi": "3.1.0",
         "info": {"title": "Keepwell", "version": __version__, "license": {"name": "Apache-2.0"}},
@@ -76,7 +79,7 @@ def _operation(route: Route, schemas: dict[str, Any], components: dict[str, Any]
     area = parts[1] if parts[:1] == ["api"] and len(parts) > 1 else "pages"
     operation: dict[str, object] = {
         "summary": route.summary,
-        "operationId": f"{route.method.lower()}_{'_'.join(p.strip('{}') for p in parts) or 'root'}".replace(".", "_"),
+        "operationId": f"{route.method.lower()}_{'_'.join(p.strip('{}.') for p in parts) or 'root'}".replace(".", "_"),
         "tags": [area.partition(".")[0]],
         "parameters": _parameters(route, schemas, components),
         "responses": _responses(route, schemas),
@@ -84,7 +87,10 @@ def _operation(route: Route, schemas: dict[str, Any], components: dict[str, Any]
     }
     if route.permission != OPEN:
         operation["description"] = f"Needs the permission `{route.permission}`: {PERMISSIONS[route.permission]}"
-    if route.body is not None:
+    if route.upload or route.raw is not None:
+        media = route.raw or "application/octet-stream"
+        operation["requestBody"] = {"required": True, "content": {media: {}}}
+    elif route.body is not None:
         media = "application/x-www-form-urlencoded" if route.form else "application/json"
         operation["requestBody"] = {"required": True, "content": {media: {"schema": schemas[repr(route.body)]}}}
     return operation
@@ -116,7 +122,7 @@ def _responses(route: Route, schemas: dict[str, Any]) -> dict[str, object]:
     good: dict[str, object] = {"description": "Done."}
     if route.answer is Html:
         good["content"] = {"text/html": {}}
-    elif route.answer is File:
+    elif route.answer in (File, Download):
         good["content"] = {"application/octet-stream": {}}
     elif route.answer is not None and route.answer is not SeeOther:
         good["content"] = {"application/json": {"schema": schemas[repr(route.answer)]}}
@@ -126,5 +132,5 @@ def _responses(route: Route, schemas: dict[str, Any]) -> dict[str, object]:
 
 
 def _json_types(route: Route) -> list[Any]:
-    kinds = [route.query, route.body, None if route.answer in (Html, File, SeeOther) else route.answer]
+    kinds = [route.query, route.body, None if route.answer in (Html, File, Download, SeeOther) else route.answer]
     return [kind for kind in kinds if kind is not None]

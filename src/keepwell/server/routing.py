@@ -22,13 +22,19 @@ and a page is the same with another answer:
 What the edge has done before a handler runs: checked host, origin, path, method, size and content type; found out who
 asks and that they have `permission`; decoded the query into `query` and the body into `body`, both msgspec Structs that
 refuse unknown fields (derive them from `Query` and `Body`). A path parameter is one segment, decoded once, without
-slashes, control characters or `%`. Handlers are synchronous and run in a thread; they raise `core.errors`, and the edge
+slashes, control characters or `%`; one written `{path...}`, which comes last, is one segment or more, each of them
+checked like that. Handlers are synchronous and run in a thread; they raise `core.errors`, and the edge
 turns those into the JSON error or, on a route whose answer is `Html` or `SeeOther`, into a page.
 
 A form posts `application/x-www-form-urlencoded` to a route with `form=True` (its body is decoded the same way: text
 becomes numbers and booleans; a field `idempotency_key` is taken out and becomes the call's key) and answers with
 `SeeOther("/where/to/go")`. A browser's session cookie and the Origin are checked by the edge; forms carry no token of
 their own. Templates get `ask.house.auth`: when it is `"none"`, every page must say that nobody has to sign in.
+
+Bytes come in two ways: `raw="application/x-thing"` hands a body of that media type over as bytes, `upload=True` stores
+one of any size in the blob store while it comes and hands over an `Upload` (what `before` refuses is not read). They
+leave as `File` or, when they are large, as `Download`, from which one range may be asked for. A route of another
+system's protocol has a `dialect`, which reads its requests and writes its errors.
 
 The policy sent with every answer is `default-src 'self'`: no inline script, no inline style attribute or element, no
 data URL but for images; scripts, styles and fonts come from files that a route of the UI answers with `File`.
@@ -41,6 +47,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Generic, Literal, Protocol, TypeVar
 
 import msgspec
@@ -54,7 +61,7 @@ from keepwell.governance.identity_rules import OPEN, PERMISSIONS, Principal
 if TYPE_CHECKING:
     from keepwell.server.cursors import Cursors
 
-Method = Literal["GET", "POST", "PUT", "DELETE"]
+Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
 Auth = Literal["token", "none"]
 
 MAX_PAGE = 500
@@ -116,6 +123,46 @@ class File:
     media: str = "application/octet-stream"
     name: str | None = None
     cache: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """A body that was stored while it came: the digest and size of its bytes in the blob store."""
+
+    digest: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Download:
+    """The bytes of a file of ours, sent block by block; the browser saves them and never shows them.
+
+    Attributes:
+        file: the verified file that the blob store named.
+        digest: of its bytes; the answer's ETag.
+        name: file name to save under.
+        media: media type.
+        show: let a browser show it where it stands: only for a media type of `SHOWN`, which runs nothing.
+    """
+
+    file: Path
+    digest: str
+    name: str
+    media: str = "application/octet-stream"
+    show: bool = False
+
+
+SHOWN = frozenset({"image/png", "image/jpeg", "image/gif", "image/webp", "text/plain; charset=utf-8"})
+"""What a browser may show of a user's bytes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """An answer that its handler has written already."""
+
+    data: bytes
+    media: str = "application/json"
+    status: int = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,7 +303,7 @@ class Route:
 
     Attributes:
         method: GET never changes anything; HEAD comes with it.
-        path: such as `/api/models/{model}`; each placeholder is one segment.
+        path: such as `/api/models/{model}`; each placeholder is one segment, a last `{path...}` one or more.
         permission: a name of `identity_rules.PERMISSIONS`, or `OPEN`.
         handler: synchronous; takes an `Ask`, returns a value of `answer`.
         summary: one sentence for the published description.
@@ -267,6 +314,10 @@ class Route:
         status: of a good answer.
         max_body: largest body in bytes.
         secret: the answer holds a secret: it is not kept for repeated calls.
+        raw: the media type of a body that is handed over as bytes.
+        upload: the body is stored while it comes, and handed over as an `Upload`.
+        before: asked before an upload is read; raises what refuses it.
+        dialect: reads the request and writes errors, for another system's protocol.
     """
 
     method: Method
@@ -281,6 +332,10 @@ class Route:
     status: int = 200
     max_body: int = 1 << 20
     secret: bool = False
+    raw: str | None = None
+    upload: bool = False
+    before: Callable[[Ask[Any, Any]], None] | None = None
+    dialect: Dialect | None = None
 
     @property
     def is_page(self) -> bool:
@@ -327,8 +382,23 @@ class Look:
     sign_in: Callable[[str], str]
 
 
-_PLACEHOLDER = re.compile(r"{([a-z_]+)}")
-_PATH = re.compile(r"/(?:(?:[A-Za-z0-9._-]+|{[a-z_]+})(?:/(?:[A-Za-z0-9._-]+|{[a-z_]+}))*)?\Z")
+@dataclass(frozen=True, slots=True)
+class Dialect:
+    """How another system's protocol says things, where its clients expect it said their way.
+
+    Attributes:
+        prefixes: its addresses start with one of these; errors there are written by `problem`, also where no route is.
+        read: the route, the raw query, the headers and the raw body -> what the handler gets as `ask.body`.
+        problem: an error -> the status and the JSON that are sent.
+    """
+
+    prefixes: tuple[str, ...]
+    read: Callable[[Route, bytes, Mapping[str, str], bytes], Any]
+    problem: Callable[[Problem], tuple[int, bytes]]
+
+
+_PLACEHOLDER = re.compile(r"{([a-z_]+)(?:\.\.\.)?}")
+_PATH = re.compile(r"/(?:(?:[A-Za-z0-9._-]+|{[a-z_]+})(?:/(?:[A-Za-z0-9._-]+|{[a-z_]+}))*(?:/{[a-z_]+\.\.\.})?)?\Z")
 
 
 def check_routes(routes: Sequence[Route]) -> None:
@@ -340,7 +410,7 @@ def check_routes(routes: Sequence[Route]) -> None:
     seen: set[tuple[str, str]] = set()
     for route in routes:
         name = f"{route.method} {route.path}"
-        shape = (route.method, _PLACEHOLDER.sub("{}", route.path))
+        shape = (route.method, _PLACEHOLDER.sub(lambda found: "{...}" if "." in found[0] else "{}", route.path))
         if route.permission != OPEN and route.permission not in PERMISSIONS:
             raise InvalidInput(f"{name} does not declare a permission of identity_rules.PERMISSIONS.", where="routes")
         if not _PATH.match(route.path) or len(set(route.placeholders)) != len(route.placeholders):
@@ -349,6 +419,8 @@ def check_routes(routes: Sequence[Route]) -> None:
             raise InvalidInput(f"{name} is declared twice.", where="routes")
         if route.method == "GET" and (route.body is not None or not _reads(route.permission)):
             raise InvalidInput(f"{name} is a GET: it takes no body and needs a permission to read.", where="routes")
+        if sum((route.upload, route.raw is not None, route.form or route.body is not None)) > 1:
+            raise InvalidInput(f"{name} takes its body in two ways.", where="routes")
         if not route.summary.endswith("."):
             raise InvalidInput(f"{name} has no summary sentence.", where="routes")
         seen.add(shape)

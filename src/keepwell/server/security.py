@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 import ipaddress
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Literal
 from urllib.parse import unquote_to_bytes
 
@@ -138,13 +140,47 @@ def read_cookie(headers: Mapping[str, str], name: str) -> str | None:
     return values[0] if len(values) == 1 else None
 
 
-def read_bearer(headers: Mapping[str, str]) -> str | None:
-    """Return the token of an Authorization header; None when there is no such header."""
+@dataclass(frozen=True, slots=True)
+class Presented:
+    """A credential as it was presented, not yet looked at.
+
+    Attributes:
+        kind: what it must be: a token, or a browser's session.
+        secret: its text; empty when what was sent is no credential of ours.
+        user: the name that was given with it (`Authorization: Basic`).
+    """
+
+    kind: Literal["api", "session"]
+    secret: str
+    user: str | None = None
+
+
+def read_credential(headers: Mapping[str, str], cookie: str) -> Presented | None:
+    """Return what proves who asks: the Authorization header, else the session's cookie; None without either.
+
+    `Basic` carries an API token as the password; its user is the person's name, or `token`.
+    """
     given = headers.get("authorization")
     if given is None:
-        return None
-    scheme, _, token = given.partition(" ")
-    return token.strip() if scheme.lower() == "bearer" else ""
+        session = read_cookie(headers, cookie)
+        return None if session is None else Presented("session", session)
+    scheme, _, value = given.partition(" ")
+    match scheme.lower():
+        case "bearer":
+            return Presented("api", value.strip())
+        case "basic":
+            user, secret = _read_basic(value.strip())
+            return Presented("api", secret, user)
+        case _:
+            return Presented("api", "")
+
+
+def _read_basic(value: str) -> tuple[str, str]:
+    try:
+        user, colon, password = base64.b64decode(value, validate=True).decode("utf-8").partition(":")
+    except ValueError:
+        return "", ""
+    return (user, password) if colon else ("", "")
 
 
 def cookie_name(port: int, *, tls: bool) -> str:

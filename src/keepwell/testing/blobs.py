@@ -16,7 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from keepwell.blobs import Blobs
-from keepwell.core.errors import InvalidInput, KeepwellError, NotFound
+from keepwell.core.errors import InvalidInput, KeepwellError, NotFound, Unavailable
 
 SIZES = (0, 1, 2, 4095, 4096, 65_537, (1 << 20) + 1)
 
@@ -64,6 +64,27 @@ class BlobsConformance:
                 expect(blobs.put_file(source) == blobs.put(b"x" * size), "put_file and put agree on the digest")
                 expect(source.read_bytes() == b"x" * size, "put_file leaves the file as it was")
             expect_error(NotFound, lambda: blobs.put_file(source.with_name("other")), "a missing file is NotFound")
+
+    def test_bytes_come_in_pieces(self, blobs: Blobs) -> None:
+        """Pieces make the blob of their sum, visible only when settled; an aborted writer leaves nothing."""
+        for pieces in ((), (b"",), (b"a", b"bc"), (b"x" * ((1 << 20) + 7), b"y")):
+            writer = blobs.writer()
+            for piece in pieces:
+                writer.write(piece)
+            whole = b"".join(pieces)
+            expect(writer.size == len(whole), "a writer counts")
+            before = set(blobs.digests())
+            digest = writer.settle()
+            expect(digest == "sha256:" + hashlib.sha256(whole).hexdigest(), "settle and put agree on the digest")
+            expect(set(blobs.digests()) - before <= {digest} and blobs.get(digest) == whole, "settle stores the sum")
+            writer.abort()
+            expect(blobs.get(digest) == whole, "abort after settle does nothing")
+        dropped = blobs.writer()
+        dropped.write(b"dropped")
+        dropped.abort()
+        expect_error(Unavailable, lambda: dropped.write(b"more"), "an ended writer takes nothing")
+        expect_error(Unavailable, dropped.settle, "an ended writer settles nothing")
+        expect(not blobs.has("sha256:" + hashlib.sha256(b"dropped").hexdigest()), "what was aborted is not stored")
 
     def test_what_was_never_stored(self, blobs: Blobs) -> None:
         """What is not there is said to be not there."""
