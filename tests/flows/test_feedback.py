@@ -78,7 +78,7 @@ def test_a_week_is_one_window_a_segment(kit: Kit, fleet: Weekly) -> None:
     assert list(found.segment) == ["kind=k0000", "kind=k0001"]
     assert found.n.tolist() == [3, 3]
     assert set(found.complete.tolist()) == {True}
-    assert (only(kit).joined, only(kit).closed) == (6, True)
+    assert (only(kit).joined, only(kit).closed) == (6, False)
     [start] = set(found.window_start.tolist())
     assert start.replace(tzinfo=UTC) == datetime(2025, 7, 14, tzinfo=UTC)
     actual = fleet.rows(80, 81).filter(pl.col("kind") == "k0000")["units"].sum()
@@ -93,7 +93,7 @@ def test_outcomes_in_parts(kit: Kit, fleet: Weekly) -> None:
     assert (only(kit).joined, only(kit).closed) == (2, False)
     part(fleet, 80, "south.csv", ["s0002", "s0003", "s0004", "s0005"])
     assert joined(kit, fleet) == 2
-    assert (only(kit).joined, only(kit).closed) == (6, True)
+    assert (only(kit).joined, only(kit).closed) == (6, False)
     assert windows(kit).n.tolist() == [3, 3]
 
 
@@ -106,6 +106,30 @@ def test_a_correction_that_comes_while_others_are_waited_for(kit: Kit, fleet: We
     assert windows(kit).volume.tolist() == [pytest.approx(before[0] * 2, rel=1e-3)]
     with kit.read() as tx:
         assert monitoring.performance_revisions(tx, MODEL).volume.tolist() == before
+
+
+def test_a_correction_that_comes_when_all_were_there(kit: Kit, fleet: Weekly, clock: SimulatedClock) -> None:
+    fleet.arrive(80)
+    joined(kit, fleet)
+    before = windows(kit).volume.tolist()
+    clock.move_to(morning(82))
+    fleet.arrive(81)
+    assert joined(kit, fleet) == 0
+    part(fleet, 80, "corrected.csv", ["s0000"], times=2)
+    assert joined(kit, fleet) == 1
+    assert sorted(windows(kit).volume.tolist()) != sorted(before)
+    with kit.read() as tx:
+        assert monitoring.performance_revisions(tx, MODEL).volume.tolist()[0] in before
+    for week in range(82, 80 + GRACE + 1):
+        clock.move_to(morning(week + 1))
+        fleet.arrive(week)
+        assert joined(kit, fleet) == 0
+    assert only(kit).closed
+    after = windows(kit).volume.tolist()
+    part(fleet, 80, "too late.csv", ["s0000"], times=3)
+    assert joined(kit, fleet) == 0
+    assert windows(kit).volume.tolist() == after
+    assert fsck(kit) == []
 
 
 def test_what_never_comes_is_not_waited_for_for_ever(kit: Kit, fleet: Weekly, clock: SimulatedClock) -> None:

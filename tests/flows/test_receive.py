@@ -25,6 +25,7 @@ from keepwell.datasets.model import Arrival, DatasetVersion
 from keepwell.datasets.parts import decode
 from keepwell.flows.fsck import fsck
 from keepwell.flows.kit import Kit
+from keepwell.flows.publish import refer
 from keepwell.flows.receive import Received, receive, settle, waiting
 from keepwell.governance.charters import AppliedCharter, apply_charter
 from keepwell.ledger.service import entries
@@ -325,6 +326,44 @@ def test_other_keys_need_another_dataset(kit: Kit, tmp_path: Path) -> None:
     write(tmp_path, "2.csv", *week(1))
     with pytest.raises(Conflict, match="name another dataset"):
         receive(kit, applied(kit, tmp_path, keys=["stand", "temp"]), ME)
+
+
+def test_a_charter_takes_over_a_dataset_whose_files_were_added_as_they_are(kit: Kit, tmp_path: Path) -> None:
+    charter = applied(kit, tmp_path)
+    write(tmp_path, "1.csv", *week(1))
+    write(tmp_path, "2.csv", *week(2))
+    added = refer(kit, kit.call(ME), "sales", ["in/*"], tmp_path)
+    assert len(receive(kit, charter, ME).accepted) == 2
+    taken = newest(kit)
+    assert (taken.number, taken.parent, taken.rows) == (2, added.id, 4)
+    assert len(rows(kit)) == 4
+    write(tmp_path, "3.csv", *week(3, units=-1))
+    [held] = receive(kit, charter, ME).quarantined
+    settle(kit, held.id, ME, "release", "It is a return.")
+    assert newest(kit).rows == 6
+    with pytest.raises(Conflict, match="fed by a charter"):
+        refer(kit, kit.call(ME), "sales", ["in/*"], tmp_path)
+    assert fsck(kit) == []
+
+
+def test_the_first_that_is_taken_over_can_be_one_that_was_held(kit: Kit, tmp_path: Path) -> None:
+    charter = applied(kit, tmp_path)
+    write(tmp_path, "1.csv", *week(1, units=-1))
+    refer(kit, kit.call(ME), "sales", ["in/*"], tmp_path)
+    [held] = receive(kit, charter, ME).quarantined
+    settle(kit, held.id, ME, "release", "It is a return.")
+    assert (newest(kit).number, newest(kit).rows) == (2, 2)
+    assert fsck(kit) == []
+
+
+def test_files_added_by_hand_are_not_mixed_with_arrivals(kit: Kit, tmp_path: Path) -> None:
+    charter = applied(kit, tmp_path, source="")
+    write(tmp_path, "1.csv", *week(1))
+    write(tmp_path, "2.csv", *week(2))
+    refer(kit, kit.call(ME), "sales", ["in/1.csv"], tmp_path)
+    with pytest.raises(Conflict, match="keepwell data add sales FILES"):
+        receive(kit, charter, ME, ["in/2.csv"])
+    assert (newest(kit).number, newest(kit).rows) == (1, 2)
 
 
 def test_joined_tables_are_recorded_with_the_part(kit: Kit, tmp_path: Path) -> None:

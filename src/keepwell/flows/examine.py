@@ -139,8 +139,11 @@ def _contract(data: Data, folder: Path) -> Contract:
 def state_of(kit: Kit, context: Context) -> State:
     """Look up what the dataset holds now.
 
+    Versions that were added as files, as they are, hold nothing in standard form: a charter with a source takes the
+    dataset over from them, and its first version has all that the source names.
+
     Raises:
-        Conflict: it holds rows of another form than the charter says.
+        Conflict: it holds rows of another form than the charter says, or files that the charter's source does not bring.
     """
     with kit.read() as tx:
         last = datasets.latest(tx, context.dataset)
@@ -148,6 +151,14 @@ def state_of(kit: Kit, context: Context) -> State:
         seq = datasets.last_seq(tx, context.dataset)
         history = datasets.history(tx, context.dataset)
     manifest = manifest_of(kit.blobs, last) if last else None
+    if manifest is not None and manifest.form is None:
+        if not context.data.source:
+            raise Conflict(
+                f"The files of {context.dataset} are added by hand, as the charter names no data.source; add another "
+                f"version with `keepwell data add {context.dataset} FILES`, or declare a source.",
+                where="data.source",
+            )
+        manifest = None
     if manifest is not None and manifest.form != context.form:
         raise Conflict(
             f"The dataset {context.dataset} holds rows of another time or other keys than the charter says now; "

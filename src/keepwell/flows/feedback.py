@@ -26,7 +26,8 @@ MONDAY = datetime(1970, 1, 5, tzinfo=UTC)
 """Windows are counted from a Monday, so that a window of a week is a calendar week."""
 BASELINE = "baseline"
 GRACE = 4
-"""An outcome that has not come for so many windows after the last row was due is not waited for."""
+"""So many windows after its last row was due a scoring is closed: what has not come is not waited for, what is corrected
+later is not joined again. Until then a correction revises the windows that it touches."""
 
 
 def join_outcomes(kit: Kit, applied: AppliedCharter, actor: str) -> int:
@@ -51,8 +52,7 @@ def join_outcomes(kit: Kit, applied: AppliedCharter, actor: str) -> int:
         rows = outcomes(kit, charter, scoring, known)
         joined = rows["actual"].len() - rows["actual"].null_count()
         at = clock_of(rows[charter.data.time], scoring, every)
-        late = newest is not None and at(newest) >= at(rows[charter.data.time].max()) + grace
-        closed = joined == rows.height or late
+        closed = newest is not None and at(newest) >= at(rows[charter.data.time].max()) + grace
         windows = windows_of(charter, rows, newest, at) if joined else []
         call = kit.call(actor)
         with kit.write() as tx:

@@ -236,9 +236,9 @@ def _settle_once(kit: Kit, arrival_id: str, call: Call, verdict: Literal["releas
         raise Conflict(
             f"The arrival {held.id} could not be read, so it cannot be released: mend the file, or reject it."
         )
-    old = manifest_of(kit.blobs, last) if last else Manifest(
-        patterns=entry.patterns, folder=entry.folder, form=entry.form, format=entry.format
-    )  # fmt: skip
+    old = manifest_of(kit.blobs, last) if last else None
+    if old is None or old.form is None:  # nothing in standard form yet
+        old = Manifest(patterns=entry.patterns, folder=entry.folder, form=entry.form, format=entry.format)
     parts = sorted([*old.parts, entry.part], key=lambda part: part.seq)
     merged = merge(frames_of(kit.blobs, parts), entry.form)
     grown = msgspec.structs.replace(old, parts=parts, superseded=sum(merged.replaced))
