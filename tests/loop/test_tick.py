@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from keepwell.core.clock import SimulatedClock
-from keepwell.core.errors import Unavailable
+from keepwell.core.errors import Conflict, InvalidInput, NotFound, Unavailable
 from keepwell.datasets import service as datasets
 from keepwell.datasets.parts import decode
 from keepwell.flows.fsck import fsck
@@ -19,8 +19,10 @@ from keepwell.flows.kit import Kit
 from keepwell.flows.promote import approve
 from keepwell.flows.receive import settle
 from keepwell.governance.charters import current_charter
+from keepwell.ledger.service import entries
 from keepwell.loop import service as ticks
 from keepwell.loop import tick as ticking
+from keepwell.loop import wishes
 from keepwell.loop.decisions import Alert, Decision, Hold, Promote, Train, kind_of
 from keepwell.loop.lease import holding
 from keepwell.loop.tick import Ticked, look, settled, tick
@@ -414,3 +416,63 @@ def test_a_held_challenger_of_many_environments_goes_in_the_end(
         states = {v.id: v.state for v in models.versions_by_id(tx, [*test.values(), *prod.values()])}
     assert set(states.values()) == {"promoted"}
     assert fsck(kit) == []
+
+
+def wished(kit: Kit, segments: list[str] | None = None) -> wishes.Wish:
+    with kit.write() as tx:
+        return wishes.wish(tx, kit.call(OWNER), MODEL, segments or [], "The shop was rebuilt.")
+
+
+def test_what_a_person_wishes_is_trained_within_the_cool_down(kit: Kit, clock: SimulatedClock, tmp_path: Path) -> None:
+    fleet, _ = started(kit, clock, tmp_path)
+    live(kit, clock, fleet, 81, 82)
+    clock.advance(timedelta(hours=1))
+    made = wished(kit, [SEGMENTS[0]])
+    clock.advance(timedelta(hours=1))
+    done = tick(kit, MODEL)
+    [training] = of(done, Train)
+    assert (training.triggers, list(training.scope.segments)) == (("person",), [SEGMENTS[0]])
+    assert training.reason == "A person asked for a training."
+    settles(kit, done)
+    with kit.read() as tx:
+        assert wishes.wishes(tx, MODEL) == [made]
+        assert [e.subject for e in entries(tx, kind="training.wished")] == [f"model:{MODEL}"]
+
+
+def test_a_wish_for_the_fleet_and_one_that_is_taken_back(kit: Kit, clock: SimulatedClock, tmp_path: Path) -> None:
+    started(kit, clock, tmp_path)
+    clock.advance(timedelta(hours=1))
+    made = wished(kit)
+    [training] = [d for d in looked(kit) if isinstance(d, Train)]
+    assert training.scope.size(len(SEGMENTS)) == len(SEGMENTS)
+    with kit.write() as tx:
+        wishes.withdraw(tx, kit.call(OWNER), made.id)
+    assert [d for d in looked(kit) if isinstance(d, Train)] == []
+    with kit.write() as tx, pytest.raises(Conflict, match="already"):
+        wishes.withdraw(tx, kit.call(OWNER), made.id)
+    wished(kit)
+    clock.advance(wishes.LIFE)
+    assert "person" not in {t for d in looked(kit) if isinstance(d, Train) for t in d.triggers}
+
+
+def test_a_wish_does_not_learn_from_data_with_an_incident(kit: Kit, clock: SimulatedClock, tmp_path: Path) -> None:
+    fleet, _ = started(kit, clock, tmp_path)
+    fleet.arrive(80, times=100, name="broken.csv")
+    clock.advance(timedelta(hours=1))
+    wished(kit)
+    done = tick(kit, MODEL)
+    assert of(done, Train) == []
+    with kit.read() as tx:
+        [held] = datasets.arrivals(tx, state="quarantined")
+    settle(kit, held.id, OWNER, "reject", "It is another unit.")
+    [training] = of(tick(kit, MODEL), Train)
+    assert training.triggers == ("person",)
+
+
+def test_a_wish_names_segments_that_there_are_and_says_why(kit: Kit, clock: SimulatedClock, tmp_path: Path) -> None:
+    started(kit, clock, tmp_path)
+    with kit.write() as tx:
+        with pytest.raises(NotFound, match="no segment 'kind=zz'"):
+            wishes.wish(tx, kit.call(OWNER), MODEL, ["kind=zz"], "why not")
+        with pytest.raises(InvalidInput, match="Say why"):
+            wishes.wish(tx, kit.call(OWNER), MODEL, [], " ")

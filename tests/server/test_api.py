@@ -470,6 +470,22 @@ def test_a_tick_is_run_where_the_loop_runs(serve: Callable[..., Any], house: Any
     refused(house.get("/api/models/weekly%20demand/why?segment=outlet%3DZ"), 404)
 
 
+def test_a_training_is_wished_for_and_the_wish_taken_back(house: Any) -> None:
+    path = "/api/models/weekly%20demand/wishes"
+    wanted = {"reason": "The shop was rebuilt.", "segments": []}
+    made = house.post(path, json=wanted, headers={"idempotency-key": "w"}).json()
+    assert house.post(path, json=wanted, headers={"idempotency-key": "w"}).json() == made
+    assert (made["model"], made["actor"], made["segments"]) == ("weekly demand", ADA, [])
+    assert house.get(path).json() == [made]
+    taken = house.post(f"/api/wishes/{made['id']}/withdraw").json()
+    assert taken["withdrawn_at"] is not None
+    refused(house.post(f"/api/wishes/{made['id']}/withdraw"), 409)
+    refused(house.post("/api/wishes/wish_01k7e2ezr0xw3q7ym5vp84ppc3/withdraw"), 404)
+    refused(house.post(path, json={**wanted, "segments": ["outlet=Z"]}), 404)
+    refused(house.post(path, json={"segments": []}), 400)
+    refused(house.post("/api/models/nothing/wishes", json=wanted), 404)
+
+
 # -------------------------------------------------------------------------------------------------------------- names
 
 

@@ -12,6 +12,7 @@ import pytest
 from keepwell.flows import promote as promoting
 from keepwell.flows.certify import register_and_gate
 from keepwell.governance.charters import apply_charter
+from keepwell.loop import wishes
 from keepwell.testing.fleets import applied_charter, generated_fleet, lineage, members
 from keepwell.testing.lived import SEGMENTS
 
@@ -120,6 +121,19 @@ def test_a_segment_shows_forecasts_beside_what_happened(lived: Any) -> None:
     assert 'id="outcomes"' in text and '"actual"' in text and 'id="trend"' in text
     assert "monitor.performance.wmape" in words and "Who answered when" in words and "v2" in words
     assert lived.get(f"{FLEET}/segment?key=region%3DMoon").status_code == 404
+
+
+def test_a_training_of_a_segment_is_asked_for(lived: Any) -> None:
+    assert "Ask for a training" in lived.words(SEGMENT)
+    key = "region=Centre,format=large"
+    answer = lived.form(f"{FLEET}/segment", key=key, reason="The shop was rebuilt.")
+    assert answer.status_code == 303 and answer.headers["location"] == SEGMENT
+    assert "A person asked for a training" in lived.words(SEGMENT)
+    with lived.kit.write() as tx:
+        [made] = wishes.wishes(tx, "weekly-demand")
+        wishes.withdraw(tx, lived.kit.call(made.actor), made.id)
+    assert (made.segments, made.reason) == ((key,), "The shop was rebuilt.")
+    assert "Ask for a training" in lived.words(SEGMENT)
 
 
 def test_a_version_shows_gates_evidence_and_lineage(lived: Any) -> None:

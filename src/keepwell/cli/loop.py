@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from keepwell.cli.shared import home_option, json_option, me, open_kit, print_json
+from keepwell.cli.shared import home_option, json_option, me, open_kit, print_json, print_rows
 
 if TYPE_CHECKING:
     from keepwell.flows.kit import Kit
@@ -72,7 +72,7 @@ def look_command(model: str | None, now: str | None, home: str | None, as_json: 
 @home_option
 @json_option
 def train_command(model: str, segments: tuple[str, ...], home: str | None, as_json: bool) -> None:
-    """Train MODEL now because a person wants it; its gates decide as always."""
+    """Train MODEL now, in this process, because a person wants it; its gates decide as always."""
     from keepwell.flows.train import train
     from keepwell.governance.charters import current_charter
 
@@ -87,6 +87,67 @@ def train_command(model: str, segments: tuple[str, ...], home: str | None, as_js
     click.echo(f"Trained {len(done.certified.versions)} versions in run {done.run}.")
     for segment, outcome in done.certified.outcomes.items():
         click.echo(f"  {segment}: gates {outcome}. {done.certified.reasons.get(segment, '')}".rstrip())
+
+
+@command.command("wish")
+@click.argument("model")
+@click.option("--segment", "segments", multiple=True, metavar="KEY", help="Only this segment; repeatable.")
+@click.option("--reason", required=True, metavar="WHY", help="Kept in the ledger.")
+@home_option
+@json_option
+def wish_command(model: str, segments: tuple[str, ...], reason: str, home: str | None, as_json: bool) -> None:
+    """Ask the loop to train MODEL at its next tick, unless something stands against it."""
+    from keepwell.governance.charters import current_charter
+    from keepwell.loop.wishes import wish
+
+    kit = open_kit(home)
+    with kit.write() as tx:
+        name = current_charter(tx, model).charter.model
+        made = wish(tx, kit.call(me()), name, segments, reason)
+    if as_json:
+        print_json(made)
+        return
+    click.echo(f"{made.id}: {name} will be trained at the next tick, unless something stands against it.")
+
+
+@command.command("wishes")
+@click.argument("model")
+@home_option
+@json_option
+def wishes_command(model: str, home: str | None, as_json: bool) -> None:
+    """List who asked for which training of MODEL, newest first."""
+    from keepwell.governance.charters import current_charter
+    from keepwell.loop.wishes import wishes
+
+    kit = open_kit(home)
+    with kit.read() as tx:
+        found = wishes(tx, current_charter(tx, model).charter.model)
+    if as_json:
+        print_json(found)
+        return
+    rows = [
+        {"id": one.id, "at": f"{one.at:%Y-%m-%d %H:%M}", "by": one.actor, "segments": "; ".join(one.segments) or "all",
+         "why": "taken back" if one.withdrawn_at else one.reason}
+        for one in found
+    ]  # fmt: skip
+    print_rows(rows, ("id", "at", "by", "segments", "why"), f"Nobody asked for a training of {model}.")
+
+
+@command.command("unwish")
+@click.argument("wish")
+@home_option
+@json_option
+def unwish_command(wish: str, home: str | None, as_json: bool) -> None:
+    """Take WISH back."""
+    from keepwell.loop.wishes import withdraw
+
+    kit = open_kit(home)
+    with kit.write() as tx:
+        done = withdraw(tx, kit.call(me()), wish)
+    if as_json:
+        print_json(done)
+        return
+    click.echo(f"{done.id} is taken back.")
 
 
 def _kit(home: str | None, now: str | None) -> Kit:

@@ -143,7 +143,7 @@ def state_of(kit: Kit, context: Context) -> State:
     dataset over from them, and its first version has all that the source names.
 
     Raises:
-        Conflict: it holds rows of another form than the charter says, or files that the charter's source does not bring.
+        Conflict: it holds rows of another form than the charter says, or files that no source of the charter brings.
     """
     with kit.read() as tx:
         last = datasets.latest(tx, context.dataset)

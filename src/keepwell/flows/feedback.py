@@ -26,8 +26,8 @@ MONDAY = datetime(1970, 1, 5, tzinfo=UTC)
 """Windows are counted from a Monday, so that a window of a week is a calendar week."""
 BASELINE = "baseline"
 GRACE = 4
-"""So many windows after its last row was due a scoring is closed: what has not come is not waited for, what is corrected
-later is not joined again. Until then a correction revises the windows that it touches."""
+"""So many windows after its last row was due a scoring is closed: what has not come is not waited for, and what is
+corrected later is not joined again. Until then a correction revises the windows that it touches."""
 
 
 def join_outcomes(kit: Kit, applied: AppliedCharter, actor: str) -> int:

@@ -38,6 +38,7 @@ PERMISSIONS: dict[str, str] = {
     "incidents.close": "Close an incident.",
     "loop.read": "Read ticks and decisions.",
     "loop.tick": "Run the loop once.",
+    "loop.wish": "Ask the loop to train.",
     "ledger.read": "Read and verify the ledger.",
     "ledger.checkpoint": "Sign a checkpoint of the ledger.",
     "identity.read": "See people, tokens and sessions.",

@@ -6,8 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-import numpy as np
-
 from keepwell.charter.model import Charter
 from keepwell.charter.risk import all_approvals
 from keepwell.core.clock import from_iso
@@ -22,6 +20,7 @@ from keepwell.flows.train import KIND, code_of_training, segments_of
 from keepwell.flows.watch import Watched
 from keepwell.governance.charters import AppliedCharter
 from keepwell.loop import service as ticks
+from keepwell.loop import wishes
 from keepwell.loop.decisions import Alert, Decision, causes
 from keepwell.loop.model import (
     Approval,
@@ -86,6 +85,7 @@ class Facts:
         scored: the newest moment of the schedule that was scored; `silent` the champions that had no answer then.
         failed: segment to the newest training, where that failed.
         asked: the newest request of the loop to let it train, where a person has not answered yet or refused lately.
+        wanted: segment to the newest wish of a person that it be trained; `*` stands for every segment.
         alerted: causes that someone was told of; `tick` the newest tick.
     """
 
@@ -103,6 +103,7 @@ class Facts:
     silent: frozenset[str]
     failed: Mapping[str, tuple[str, datetime]]
     asked: Incident | None
+    wanted: Mapping[str, datetime]
     alerted: frozenset[str]
     tick: str | None
 
@@ -111,7 +112,7 @@ def observe(kit: Kit, applied: AppliedCharter, watched: Watched) -> State:
     """Return the state of a fleet as of now: one read of the database, and a look at the charter's source."""
     charter = applied.charter
     with kit.read() as tx:
-        facts = _read(tx, applied)
+        facts = _read(tx, applied, kit.clock.now())
     members = _members(kit, applied, facts)
     state = unknown_state(charter.model, applied.digest, members)
     state = with_columns(state, **_champions(kit, members, facts))
@@ -133,7 +134,7 @@ def observe(kit: Kit, applied: AppliedCharter, watched: Watched) -> State:
     )
 
 
-def _read(tx: Transaction, applied: AppliedCharter) -> Facts:
+def _read(tx: Transaction, applied: AppliedCharter, now: datetime) -> Facts:
     charter = applied.charter
     *before, production = charter.release.environments
     fleet = models.fleet_columns(tx, charter.model, production)
@@ -157,6 +158,7 @@ def _read(tx: Transaction, applied: AppliedCharter) -> Facts:
         silent=frozenset(newest[0].silent) if newest else frozenset(),
         failed=_failed(tx, charter),
         asked=next(iter(monitoring.incidents(tx, model=charter.model, kind=ASKED, limit=1)), None),
+        wanted=wishes.wanted(tx, charter.model, now),
         alerted=_alerted(last, incidents),
         tick=last.id if last else None,
     )
@@ -331,8 +333,9 @@ def _trainings(charter: Charter, members: Sequence[str], facts: Facts, now: date
         "trained_data": [v.dataset_version if v else None for v in versions],
         "trained_code": [v.code if v else None for v in versions],
         "train_approval": [_asked(charter, facts.asked, s, now) for s in members],
-        "wanted": np.full(len(members), Known.NO, np.uint8),
-    }
+        "wanted": [Known.YES if wishes.is_wanted(s, facts.wanted, b) else Known.NO
+                   for s, b in zip(members, began, strict=True)],
+    }  # fmt: skip
 
 
 def _signals(members: Sequence[str], watched: Watched) -> dict[str, object]:

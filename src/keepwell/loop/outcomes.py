@@ -64,7 +64,9 @@ def _releases(v: View) -> list[Rule]:
     s = v.state
     harm = v.has_champion & (s.guard == Health.BAD)
     rules = [Rule(harm & (s.previous == Known.YES), words.roll_back)]
-    rules.append(Rule(v.changed & ~v.fired("cannot_answer"), holding.settling, _days(v.settled_at, v.changed)))
+    asked_for = v.candidate & v.clear & v.fired("person")
+    settling = v.changed & ~v.fired("cannot_answer") & ~asked_for
+    rules.append(Rule(settling, holding.settling, _days(v.settled_at, v.changed)))
     first = np.select([v.no_champion, s.can_answer == Known.NO, s.compared == Compared.SAME], [1, 3, 2], 0)
     if not v.roles:
         return [*rules, Rule(v.ready, words.promote, first)]

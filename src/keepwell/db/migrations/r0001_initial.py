@@ -241,6 +241,20 @@ def upgrade(op: Operations) -> None:  # noqa: PLR0915
         sa.PrimaryKeyConstraint("digest", name=op.f("pk_loop_fleets")),
     )
     op.create_table(
+        "loop_wishes",
+        sa.Column("seq", sa.Integer(), nullable=False),
+        sa.Column("id", sa.String(length=31), nullable=False),
+        sa.Column("model", sa.Text(), nullable=False),
+        sa.Column("segments", sa.Text(), nullable=False),
+        sa.Column("at", sa.String(length=27), nullable=False),
+        sa.Column("actor", sa.Text(), nullable=False),
+        sa.Column("reason", sa.Text(), nullable=False),
+        sa.Column("withdrawn_at", sa.String(length=27), nullable=True),
+        sa.PrimaryKeyConstraint("seq", name=op.f("pk_loop_wishes")),
+        sa.UniqueConstraint("id", name=op.f("uq_loop_wishes_id")),
+    )
+    op.create_index(op.f("ix_loop_wishes_model_at"), "loop_wishes", ["model", "at"], unique=False)
+    op.create_table(
         "models",
         sa.Column("key", sa.Text(), nullable=False),
         sa.Column("name", sa.Text(), nullable=False),

@@ -10,8 +10,10 @@ from keepwell.core.errors import NotSupported
 from keepwell.core.ids import check_id
 from keepwell.governance.charters import current_charter
 from keepwell.loop import service
+from keepwell.loop import wishes as wishing
 from keepwell.loop.ticks import Recorded, Tick
-from keepwell.server.routing import Ask, Name, Page, Paging, Route
+from keepwell.loop.wishes import Wish
+from keepwell.server.routing import Ask, Body, Name, Page, Paging, Reason, Route
 
 
 class TicksQuery(Paging, frozen=True, kw_only=True):
@@ -34,11 +36,21 @@ class DecisionsQuery(Paging, frozen=True, kw_only=True):
     q: Name | None = None
 
 
+SegmentKey = Annotated[str, msgspec.Meta(min_length=1, max_length=1000)]
+
+
 class WhyQuery(Paging, frozen=True, kw_only=True):
     """Which segment; with `actions` only ticks in which it was not held."""
 
-    segment: Annotated[str, msgspec.Meta(min_length=1, max_length=1000)] = "all"
+    segment: SegmentKey = "all"
     actions: bool = False
+
+
+class WishBody(Body, frozen=True, kw_only=True):
+    """What is to be trained, and why; no segments are all."""
+
+    segments: Annotated[tuple[SegmentKey, ...], msgspec.Meta(max_length=wishing.MOST)] = ()
+    reason: Reason
 
 
 def ticks(ask: Ask[TicksQuery, None]) -> Page[Tick]:
@@ -86,6 +98,25 @@ def today(ask: Ask[None, None]) -> list[Recorded]:
         return service.needs_a_person(tx)
 
 
+def wishes(ask: Ask[None, None]) -> list[Wish]:
+    """Return who asked for which training, newest first."""
+    with ask.read() as tx:
+        return wishing.wishes(tx, current_charter(tx, ask.path["model"]).charter.model)
+
+
+def wish(ask: Ask[None, WishBody]) -> Wish:
+    """Ask the loop to train at its next tick."""
+    with ask.write() as tx:
+        model = current_charter(tx, ask.path["model"]).charter.model
+        return wishing.wish(tx, ask.call(), model, ask.body.segments, ask.body.reason)
+
+
+def unwish(ask: Ask[None, None]) -> Wish:
+    """Take a wish back."""
+    with ask.write() as tx:
+        return wishing.withdraw(tx, ask.call(), check_id(ask.path["wish"], "wish"))
+
+
 def run(ask: Ask[None, None]) -> Any:
     """Run the loop once for a model."""
     with ask.read() as tx:
@@ -105,4 +136,9 @@ ROUTES = (
           query=WhyQuery, answer=Page[Recorded]),
     Route("POST", "/api/models/{model}/tick", "loop.tick", run, "Run the loop once for a model.",
           answer=dict[str, Any]),
+    Route("GET", "/api/models/{model}/wishes", "loop.read", wishes, "List who asked for which training, newest first.",
+          answer=list[Wish]),
+    Route("POST", "/api/models/{model}/wishes", "loop.wish", wish, "Ask the loop to train at its next tick.",
+          body=WishBody, answer=Wish),
+    Route("POST", "/api/wishes/{wish}/withdraw", "loop.wish", unwish, "Take a wish for a training back.", answer=Wish),
 )  # fmt: skip

@@ -18,11 +18,13 @@ from keepwell.flows.feedback import moment_of, outcomes
 from keepwell.flows.frames import frame_of
 from keepwell.governance.charters import AppliedCharter, current_charter
 from keepwell.loop import service as loop
+from keepwell.loop import wishes as wishing
 from keepwell.loop.ticks import Recorded
 from keepwell.models import service as models
+from keepwell.models.model import ModelVersion
 from keepwell.monitoring import overview
 from keepwell.monitoring import service as monitoring
-from keepwell.server.routing import Ask, Html, Query, Route
+from keepwell.server.routing import Ask, Body, Html, Query, Reason, Route, SeeOther
 from keepwell.server.ui import links, views_fleet, views_segment
 from keepwell.server.ui.reading import read_fleet
 from keepwell.server.ui.render import page
@@ -39,6 +41,13 @@ class SegmentQuery(Query, frozen=True, kw_only=True):
     """Which segment."""
 
     key: Annotated[str, msgspec.Meta(min_length=1, max_length=1000)]
+
+
+class Wish(Body, frozen=True, kw_only=True):
+    """Which segment is to be trained, and why."""
+
+    key: Annotated[str, msgspec.Meta(min_length=1, max_length=1000)]
+    reason: Reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +83,7 @@ def segment(ask: Ask[SegmentQuery, None]) -> Html:
             "weeks": weeks,
             "trend": views_segment.trend(weeks, metric, fleet.limit, history) if weeks else None,
         }
+        context["wished"] = _wished(tx, name, key, context["versions"], ask.kit.clock.now())
     seen = outcomes_of(ask, applied, key)
     answers = next((v for v in context["versions"] if v.id == row.champion_id), None)
     return page(
@@ -96,6 +106,22 @@ def segment(ask: Ask[SegmentQuery, None]) -> Html:
         else None,
         weights=views_fleet.weights_of([answers.facts] if answers is not None else []),
     )
+
+
+def wish(ask: Ask[None, Wish]) -> SeeOther:
+    """Ask the loop to train a segment at its next tick."""
+    with ask.write() as tx:
+        name = current_charter(tx, ask.path["model"]).charter.model
+        wishing.wish(tx, ask.call(), name, [ask.body.key], ask.body.reason)
+    return SeeOther(links.segment(name, ask.body.key))
+
+
+def _wished(tx: Transaction, model: str, key: str, versions: Sequence[ModelVersion], now: datetime) -> datetime | None:
+    """Return when a training was asked for that has not begun."""
+    wanted = wishing.wanted(tx, model, now)
+    began = versions[0].trained_at if versions else None
+    said = [at for name in (key, wishing.WHOLE_FLEET) if (at := wanted.get(name)) is not None]
+    return max(said) if wishing.is_wanted(key, wanted, began) else None
 
 
 def outcomes_of(ask: Ask[Any, Any], applied: AppliedCharter, key: str) -> Outcomes | None:
@@ -138,4 +164,6 @@ def _why(tx: Transaction, name: str, key: str) -> list[Recorded]:
 ROUTES = (
     Route("GET", "/models/{model}/segment", "pages.read", segment, "Show a segment of a fleet.",
           query=SegmentQuery, answer=Html),
+    Route("POST", "/models/{model}/segment", "loop.wish", wish, "Ask the loop to train a segment.",
+          body=Wish, form=True, answer=SeeOther),
 )  # fmt: skip
