@@ -22,7 +22,7 @@ from keepwell.governance import identity
 from keepwell.governance.identity_rules import OPEN
 from keepwell.server.app import Opening, all_routes, assemble, make_app, make_edge
 from keepwell.server.limits import Limits
-from keepwell.server.routing import Ask, Body, File, Html, Paging, Route, SeeOther, check_routes
+from keepwell.server.routing import Ask, Body, File, Html, Paging, Route, SeeOther, Shown, check_routes
 from keepwell.settings import read_settings
 
 Served = Any
@@ -75,6 +75,8 @@ PROBES = (
     Route("GET", "/test/page", "pages.read", lambda _: Html("<p>page"), "Show.", answer=Html),
     Route("GET", "/api/test/file", "pages.read", lambda _: File(b"<svg>", "image/svg+xml", "a b\n.svg"), "Get.",
           answer=File),
+    Route("GET", "/api/test/document", "pages.read", lambda _: Shown(b"<script>", "text/html", "a.html"), "Get.",
+          answer=Shown),
     Route("GET", "/api/test/fail", "pages.read", fail, "Fail."),
     Route("POST", "/api/test/fail", "models.gate", fail, "Fail."),
     Route("GET", "/api/test/refuse", "pages.read", refuse, "Refuse."),
@@ -468,6 +470,22 @@ def test_a_file_of_a_user_is_saved_and_never_shown(probed: Served) -> None:
     assert "sandbox" in answer.headers["content-security-policy"]
     again = probed.get("/api/test/file", headers={"if-none-match": answer.headers["etag"]})
     assert again.status_code == 304 and again.content == b""
+
+
+def test_a_document_of_a_user_is_shown_in_a_sandbox_or_not_at_all(probed: Served) -> None:
+    """G07."""
+    framed = probed.get("/api/test/document", headers={"sec-fetch-dest": "iframe"})
+    assert framed.headers["content-type"] == "text/html"
+    assert "content-disposition" not in framed.headers
+    policy = framed.headers["content-security-policy"]
+    assert policy.startswith("sandbox allow-scripts; default-src 'none';")
+    assert "allow-same-origin" not in policy and "frame-ancestors 'self'" in policy
+    assert framed.headers["x-frame-options"] == "SAMEORIGIN" and framed.headers["x-content-type-options"] == "nosniff"
+    for headers in ({}, {"sec-fetch-dest": "document"}, {"sec-fetch-dest": "embed"}, {"sec-fetch-dest": "script"}):
+        answer = probed.get("/api/test/document", headers=headers)
+        assert answer.headers["content-disposition"].startswith("attachment"), headers
+        assert "sandbox;" in answer.headers["content-security-policy"]
+        assert answer.headers["x-frame-options"] == "DENY"
 
 
 def test_an_error_nobody_foresaw_has_a_number_and_no_values(probed: Served) -> None:

@@ -26,6 +26,7 @@ from keepwell.server.routing import (
     Reply,
     Route,
     SeeOther,
+    Shown,
 )
 
 Headers = list[tuple[bytes, bytes]]
@@ -69,6 +70,8 @@ def encode(route: Route, value: object, headers: Mapping[str, str], cookie: str,
             return _download(value, headers)
         case Reply():
             return _answer(value.status, value.media, value.data)
+        case Shown():
+            return _shown(value, headers)
         case SeeOther():
             return _see_other(value, cookie, tls=tls)
         case _:
@@ -161,6 +164,24 @@ def _saved(name: str, how: str = "attachment") -> Headers:
 
 def _has(headers: Mapping[str, str], tag: str) -> bool:
     return tag in (part.strip() for part in headers.get("if-none-match", "").split(","))
+
+
+SANDBOX = (
+    b"sandbox allow-scripts; default-src 'none'; script-src 'unsafe-inline' 'unsafe-eval' blob: data:; "
+    b"style-src 'unsafe-inline'; img-src data: blob:; font-src data:; form-action 'none'; base-uri 'none'; "
+    b"frame-ancestors 'self'"
+)
+"""For documents that users gave: scripts of theirs run in an origin of its own and reach nothing over the network."""
+
+
+def _shown(value: Shown, headers: Mapping[str, str]) -> Answer:
+    """Show bytes where a browser says that it wants them for a frame or a picture; hand them out to save otherwise."""
+    answer = _file(File(value.data, value.media, name=value.name), headers)
+    if headers.get("sec-fetch-dest") not in ("iframe", "image"):
+        return answer
+    kept = [(k, v) for k, v in answer.headers if k not in (b"content-disposition", b"content-security-policy")]
+    own = [(b"content-security-policy", SANDBOX), (b"x-frame-options", b"SAMEORIGIN"), (b"vary", b"sec-fetch-dest")]
+    return Answer(answer.status, [*kept, *own], answer.body)
 
 
 def _see_other(value: SeeOther, cookie: str, *, tls: bool) -> Answer:

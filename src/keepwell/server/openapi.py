@@ -10,7 +10,7 @@ import msgspec
 
 from keepwell import __version__
 from keepwell.governance.identity_rules import OPEN, PERMISSIONS
-from keepwell.server.routing import Ask, Download, File, Html, Route, SeeOther
+from keepwell.server.routing import Ask, Download, File, Html, Route, SeeOther, Shown
 
 REF = "#/components/schemas/{name}"
 
@@ -122,7 +122,7 @@ def _responses(route: Route, schemas: dict[str, Any]) -> dict[str, object]:
     good: dict[str, object] = {"description": "Done."}
     if route.answer is Html:
         good["content"] = {"text/html": {}}
-    elif route.answer in (File, Download):
+    elif route.answer in (File, Download, Shown):
         good["content"] = {"application/octet-stream": {}}
     elif route.answer is not None and route.answer is not SeeOther:
         good["content"] = {"application/json": {"schema": schemas[repr(route.answer)]}}
@@ -132,5 +132,5 @@ def _responses(route: Route, schemas: dict[str, Any]) -> dict[str, object]:
 
 
 def _json_types(route: Route) -> list[Any]:
-    kinds = [route.query, route.body, None if route.answer in (Html, File, Download, SeeOther) else route.answer]
+    kinds = [route.query, route.body, None if route.answer in (Html, File, Download, Shown, SeeOther) else route.answer]
     return [kind for kind in kinds if kind is not None]

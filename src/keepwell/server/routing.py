@@ -166,6 +166,23 @@ class Reply:
 
 
 @dataclass(frozen=True, slots=True)
+class Shown:
+    """Bytes that users gave, for a picture or a frame on a page of ours; asked for in any other way they are saved.
+
+    Whatever is in them runs in an origin of its own, without network, and cannot be framed by others.
+
+    Attributes:
+        data: the bytes.
+        media: what a browser shall take them for.
+        name: file name to save under.
+    """
+
+    data: bytes
+    media: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
 class SeeOther:
     """Go to another page of ours with GET: the answer to a form.
 
