@@ -64,14 +64,10 @@ def encode(route: Route, value: object, headers: Mapping[str, str], cookie: str,
     match value:
         case Html():
             return _answer(value.status, "text/html; charset=utf-8", value.text.encode())
-        case File():
-            return _file(value, headers)
-        case Download():
-            return _download(value, headers)
+        case File() | Download() | Shown():
+            return _bytes(value, headers)
         case Reply():
             return _answer(value.status, value.media, value.data)
-        case Shown():
-            return _shown(value, headers)
         case SeeOther():
             return _see_other(value, cookie, tls=tls)
         case _:
@@ -120,6 +116,16 @@ async def send_whole(scope: Scope, send: Send, answer: Answer) -> None:
 def _answer(status: int, media: str, body: bytes) -> Answer:
     headers = [(b"content-type", media.encode()), (b"content-length", str(len(body)).encode())]
     return Answer(status, headers, body)
+
+
+def _bytes(value: File | Download | Shown, headers: Mapping[str, str]) -> Answer:
+    match value:
+        case File():
+            return _file(value, headers)
+        case Download():
+            return _download(value, headers)
+        case _:
+            return _shown(value, headers)
 
 
 def _file(file: File, headers: Mapping[str, str]) -> Answer:
