@@ -15,10 +15,12 @@ from sqlalchemy import (
     Select,
     Text,
     and_,
+    case,
     column,
     func,
     inspect,
     literal_column,
+    not_,
     or_,
     select,
     table,
@@ -133,10 +135,9 @@ def _kept(tx: Transaction, home: Path, last: int, *, deep: bool) -> Iterator[Wro
 
 def numbers(tx: Transaction) -> Iterator[Wrong]:
     """I3: the numbers of versions are 1, 2, 3 ... without a gap."""
-    d, m, c, a = datasets.versions.c, models.versions.c, charters.charters.c, datasets.arrivals.c
+    d, c, a = datasets.versions.c, charters.charters.c, datasets.arrivals.c
     numbered: list[tuple[str, Column[int] | ColumnClause[int], tuple[ColumnElement[str], ...]]] = [
         ("dataset_versions", d.number, (d.dataset,)),
-        ("model_versions", m.number, (m.model, m.segment)),
         ("charters", c.number, (c.model_key,)),
         ("dataset_arrivals", a.seq, (a.dataset,)),
     ]
@@ -148,6 +149,7 @@ def numbers(tx: Transaction) -> Iterator[Wrong]:
         for *names, count, low, high in tx.execute(query.having(gap)):
             subject = f"{name}:{' '.join(map(str, names))}"
             yield "I3", subject, f"Numbers run from {low} to {high} over {count} rows: some are missing or doubled."
+    yield from _given(tx)
     child, parent = datasets.versions.alias("child"), datasets.versions.alias("parent")
     before = and_(parent.c.dataset == child.c.dataset, parent.c.number == child.c.number - 1)
     torn = select(child.c.id).select_from(child.outerjoin(parent, before))
@@ -162,23 +164,46 @@ def members(tx: Transaction) -> Iterator[Wrong]:
     query = select(models.batches.c.id, models.batches.c.count, count.c.n).select_from(joined)
     for batch, said, found in tx.execute(query.where(func.coalesce(count.c.n, 0) != models.batches.c.count)):
         yield "I3", f"batch:{batch}", f"It says that it has {said} versions and has {found or 0}."
-    of = models.members
+    of, v = models.members, models.versions.c
+    live = case((v.deleted_at.is_(None), v.number))
     newest = (
-        select(models.versions.c.model, models.versions.c.segment, func.max(models.versions.c.number).label("number"))
-        .group_by(models.versions.c.model, models.versions.c.segment)
+        select(v.model, v.segment, func.max(live).label("number"), func.count(live).label("versions"))
+        .group_by(v.model, v.segment)
         .subquery()
     )
     same = and_(newest.c.model == of.c.model, newest.c.segment == of.c.segment)
     last = models.versions.alias("last")
     rows = of.outerjoin(newest, same).outerjoin(last, last.c.id == of.c.latest)
+    number = func.coalesce(newest.c.number, 0)
     wrong = or_(
-        newest.c.number.is_(None), newest.c.number != of.c.number, last.c.number.is_(None), last.c.number != of.c.number
+        of.c.number != number,
+        func.coalesce(last.c.number, 0) != number,
+        func.coalesce(newest.c.versions, 0) != of.c.versions,
     )
     for model, segment in tx.execute(select(of.c.model, of.c.segment).select_from(rows).where(wrong)):
         yield "I3", f"member:{model} {segment}", "Its newest version is not the one that the fleet's list names."
     listed = select(newest.c.model, newest.c.segment).select_from(newest.outerjoin(of, same))
     for model, segment in tx.execute(listed.where(of.c.segment.is_(None))):
         yield "I3", f"member:{model} {segment}", "It has versions and is not in the fleet's list."
+
+
+def _given(tx: Transaction) -> Iterator[Wrong]:
+    """I3: the numbers of a member's versions, tombstones included, have no gap and end at the last one ever given."""
+    of, v = models.members.c, models.versions.c
+    same = and_(v.model == of.model, v.segment == of.segment)
+    query = (
+        select(of.model, of.segment, of.first, of.last, func.count(v.id), func.min(v.number), func.max(v.number))
+        .select_from(models.members.outerjoin(models.versions, same))
+        .group_by(of.model, of.segment, of.first, of.last)
+    )
+    whole = and_(
+        func.min(v.number) == of.first, func.max(v.number) == of.last, func.count(v.id) == of.last - of.first + 1
+    )
+    gap = and_(func.count(v.id) > 0, not_(whole))  # a name whose model was renamed keeps its numbers, without rows
+    for model, segment, first, end, count, low, high in tx.execute(query.having(gap)):
+        subject = f"model_versions:{model} {segment}"
+        wrong = f"Numbers {first} to {end} were given, and {count} rows run from {low} to {high}: some are missing."
+        yield "I3", subject, wrong
 
 
 def holders(tx: Transaction) -> Iterator[Wrong]:
@@ -213,10 +238,13 @@ def promotions(tx: Transaction) -> Iterator[Wrong]:
     """I4 and I5: each promotion and roll-back has its entry, which counts as many champions as there are."""
     c = models.champions.c
     rows = select(c.seq, c.model, c.environment, c.cause, func.count()).group_by(c.seq, c.model, c.environment, c.cause)
-    found = {seq: (f"model:{model}", environment, cause, n) for seq, model, environment, cause, n in tx.execute(rows)}
+    found = {
+        seq: (f"model:{model}".casefold(), environment, cause, n)
+        for seq, model, environment, cause, n in tx.execute(rows)
+    }
     kinds = {"model.promoted": "promotion", "model.rolled_back": "rollback"}
     told = {
-        seq: (subject, body["environment"], kinds[kind], body["count"])
+        seq: (subject.casefold(), body["environment"], kinds[kind], body["count"])
         for seq, kind, subject, body in _told(tx, list(kinds))
     }
     for seq in sorted(found.keys() | told.keys()):

@@ -130,7 +130,7 @@ def state_counts(tx: Transaction, model: str) -> dict[str, int]:
 
 
 def _asked(model: str, asked: Query) -> list[ColumnElement[bool]]:
-    wanted = [members.c.model == model, *parts(asked)]
+    wanted = [members.c.model == model, members.c.latest.is_not(None), *parts(asked)]
     if asked.number is not None:
         wanted.append(members.c.number == asked.number)
     if asked.state is not None:

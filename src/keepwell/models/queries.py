@@ -7,7 +7,7 @@ from datetime import datetime
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import Row, Select, and_, bindparam, func, select
+from sqlalchemy import Row, Select, and_, bindparam, func, or_, select
 from sqlalchemy.sql.elements import ColumnElement
 
 from keepwell.core.clock import from_iso
@@ -22,19 +22,21 @@ _LINEAGE = (
     "pack", "run_id", "dataset_version", "code", "environment", "trained_at", "trained_until", "created_at",
     "created_by",
 )  # fmt: skip
-_VERSION = select(versions, *(batches.c[name] for name in _LINEAGE)).join_from(
-    versions, batches, batches.c.id == versions.c.batch
+_VERSION = (
+    select(*(column for column in versions.c if column.name != "deleted_at"), *(batches.c[name] for name in _LINEAGE))
+    .join_from(versions, batches, batches.c.id == versions.c.batch)
+    .where(versions.c.deleted_at.is_(None))
 )
 
 _SOME_VERSIONS = _VERSION.where(versions.c.id.in_(bindparam("ids", expanding=True)))
-_NAME = select(models.c.name).where(models.c.key == bindparam("name_key"))
+_NAME = select(models.c.name).where(models.c.key == bindparam("name_key"), models.c.deleted_at.is_(None))
 _HOLDING = select(champions.c.version_id).where(
     champions.c.version_id.in_(bindparam("ids", expanding=True)), champions.c.until.is_(None)
 )
 _MADE = select(champions).where(champions.c.seq == bindparam("entry")).order_by(champions.c.segment)
 _OF_BATCH = (
     select(versions.c.segment, versions.c.id)
-    .where(versions.c.batch == bindparam("of_batch"))
+    .where(versions.c.batch == bindparam("of_batch"), versions.c.deleted_at.is_(None))
     .order_by(versions.c.segment)
 )
 
@@ -48,20 +50,21 @@ def model_name(tx: Transaction, name: str) -> str | None:
 def all_models(tx: Transaction, after: str | None, limit: int) -> list[Model]:
     """Return models by name."""
     query = (
-        select(models.c.name, models.c.created_at, func.count(members.c.segment), func.sum(members.c.number))
-        .join_from(models, members, members.c.model == models.c.name)
-        .group_by(models.c.name)
+        select(models.c.name, models.c.created_at, func.count(members.c.latest), func.sum(members.c.versions))
+        .select_from(models.outerjoin(members, members.c.model == models.c.name))
+        .where(models.c.deleted_at.is_(None))
+        .group_by(models.c.name, models.c.key, models.c.created_at)
         .order_by(models.c.key)
         .limit(limit)
     )
     if after is not None:
         query = query.where(models.c.key > name_key(after))
-    return [Model(name, count, total, from_iso(at)) for name, at, count, total in tx.execute(query)]
+    return [Model(name, count, total or 0, from_iso(at)) for name, at, count, total in tx.execute(query)]
 
 
 def numbers(tx: Transaction, model: str, segments: Sequence[str]) -> dict[str, int]:
-    """Return the newest number of those segments that have one."""
-    query = select(members.c.segment, members.c.number).where(members.c.model == model)
+    """Return the last number ever given to those segments that were given one."""
+    query = select(members.c.segment, members.c.last).where(members.c.model == model)
     if len(segments) <= 500:
         query = query.where(members.c.segment.in_(segments))
     return pairs(tx, query)
@@ -97,14 +100,16 @@ def standings(tx: Transaction, ids: Sequence[str]) -> list[Standing]:
     found: dict[str, Standing] = {}
     for part in chunks(list(dict.fromkeys(ids))):
         query = select(here.id, here.model, here.segment, here.number, here.state, here.reason)
-        found.update((row[0], Standing(*row)) for row in tx.execute(query.where(here.id.in_(part))))
+        query = query.where(here.id.in_(part), here.deleted_at.is_(None))
+        found.update((row[0], Standing(*row)) for row in tx.execute(query))
     return [found[version] for version in ids if version in found]
 
 
 def numbered(tx: Transaction, model: str, segment: str, number: int | None) -> str | None:
     """Return the id of a segment's version of that number, or of its newest."""
     here = versions.c
-    query = select(here.id).where(here.model == model, here.segment == segment).order_by(here.number.desc()).limit(1)
+    query = select(here.id).where(here.model == model, here.segment == segment, here.deleted_at.is_(None))
+    query = query.order_by(here.number.desc()).limit(1)
     if number is not None:
         query = query.where(here.number == number)
     found: str | None = tx.execute(query).scalar()
@@ -116,7 +121,7 @@ def packs(tx: Transaction, ids: Sequence[str]) -> dict[str, str]:
     found: dict[str, str] = {}
     for part in chunks(list(dict.fromkeys(ids))):
         query = select(versions.c.id, batches.c.pack).join_from(versions, batches, batches.c.id == versions.c.batch)
-        found.update(pairs(tx, query.where(versions.c.id.in_(part))))
+        found.update(pairs(tx, query.where(versions.c.id.in_(part), versions.c.deleted_at.is_(None))))
     return found
 
 
@@ -234,8 +239,9 @@ def since_entry(tx: Transaction, seq: int) -> list[Champion]:
 
 
 def discarded(tx: Transaction, model: str, segments: Sequence[str]) -> frozenset[str]:
-    """Return the ids of those segments' discarded versions."""
-    query = select(versions.c.id, versions.c.segment).where(versions.c.model == model, versions.c.state == "discarded")
+    """Return the ids of those segments' versions that are discarded or deleted."""
+    gone = or_(versions.c.state == "discarded", versions.c.deleted_at.is_not(None))
+    query = select(versions.c.id, versions.c.segment).where(versions.c.model == model, gone)
     wanted = frozenset(segments)
     return frozenset(version for version, segment in tx.execute(query) if segment in wanted)
 

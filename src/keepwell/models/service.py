@@ -21,7 +21,7 @@ from keepwell.core.names import check_name
 from keepwell.core.texts import check_text
 from keepwell.db import Transaction
 from keepwell.ledger import append, once
-from keepwell.models import queries, rules, store
+from keepwell.models import queries, registry_store, rules, store
 from keepwell.models.championship import ever_champions, previous_versions, promote, roll_back
 from keepwell.models.listing import told
 from keepwell.models.model import Batch, Member, ModelVersion
@@ -226,7 +226,7 @@ def _register(tx: Transaction, call: Call, made: Batch, ordered: list[Member], b
         verify(blobs, made.pack, ordered)
     there = queries.model_name(tx, made.model)
     if there is None:
-        store.add_model(tx, made.model, iso(call.now))
+        registry_store.add_model(tx, made.model, iso(call.now))
     elif there != made.model:
         raise Conflict(f"There is a model called {there!r}; names that differ in case only are one, use that.")
     known = queries.numbers(tx, made.model, [member.segment for member in ordered])

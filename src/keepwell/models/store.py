@@ -15,13 +15,12 @@ from sqlalchemy import (
     Text,
     UniqueConstraint,
     bindparam,
-    insert,
+    literal_column,
     text,
     update,
 )
 
 from keepwell.core.clock import iso
-from keepwell.core.names import name_key
 from keepwell.db import Transaction, metadata
 from keepwell.db.bulk import insert_rows, update_rows
 from keepwell.db.schema import Json
@@ -34,12 +33,16 @@ models = Table(
     Column("key", Text, primary_key=True),
     Column("name", Text, nullable=False, unique=True),
     Column("created_at", String(27), nullable=False),
+    Column("updated_at", String(27), nullable=False),
+    Column("description", Text),
+    Column("deleted_at", String(27)),  # the name is kept: its numbers are never given again
+    Column("renamed_to", Text),  # the name that a model without versions here went on under
 )
 batches = Table(
     "model_batches",
     metadata,
     Column("id", String(32), primary_key=True),
-    Column("model", Text, ForeignKey("models.name"), nullable=False),
+    Column("model", Text, ForeignKey("models.name", onupdate="CASCADE"), nullable=False),
     Column("seq", Integer, nullable=False),
     Column("count", Integer, nullable=False),
     Column("run_id", String(32)),
@@ -52,6 +55,7 @@ batches = Table(
     Column("trained_until", Text, nullable=False),
     Column("created_at", String(27), nullable=False),
     Column("created_by", Text, nullable=False),
+    Column("freed_at", String(27)),  # when its bytes were given back; its versions are tombstones
     Index(None, "model", "seq"),
     Index(None, "run_id"),
 )
@@ -70,6 +74,7 @@ versions = Table(
     Column("reason", Text),
     Column("facts", Json, nullable=False),
     Column("metrics", Json, nullable=False),
+    Column("deleted_at", String(27)),
     UniqueConstraint("model", "segment", "number"),
     Index(None, "batch"),
     Index(None, "model", "state"),
@@ -80,8 +85,11 @@ members = Table(
     Column("model", Text, primary_key=True),
     Column("segment", Text, primary_key=True),
     Column("search", Text, nullable=False),
-    Column("number", Integer, nullable=False),
-    Column("latest", String(32), nullable=False),
+    Column("number", Integer, nullable=False),  # of the newest version that is not deleted; 0: there is none
+    Column("latest", String(32)),
+    Column("first", Integer, nullable=False),  # the number its versions start at, and the last one ever given
+    Column("last", Integer, nullable=False),
+    Column("versions", Integer, nullable=False),  # how many are not deleted
     sqlite_with_rowid=False,
 )
 champions = Table(
@@ -104,6 +112,7 @@ champions = Table(
     Index(None, "version_id"),
 )  # fmt: skip
 
+_BATCH_COLUMNS = tuple(column.name for column in batches.columns if column.name != "freed_at")
 _VERSION_COLUMNS = (
     "id", "model", "segment", "number", "batch", "artifact", "offset", "length", "state", "reason", "facts", "metrics",
 )  # fmt: skip
@@ -112,7 +121,12 @@ _VERSION_COLUMNS = (
 _NEWEST = (
     update(members)
     .where(members.c.model == bindparam("of_model"), members.c.segment == bindparam("of_segment"))
-    .values(number=bindparam("new_number"), latest=bindparam("new_latest"))
+    .values(
+        number=bindparam("new_number"),
+        latest=bindparam("new_latest"),
+        last=bindparam("new_last"),
+        versions=members.c.versions + literal_column("1"),
+    )
 )
 _STATE = (
     update(versions)
@@ -126,11 +140,6 @@ _CLOSE = (
 )
 
 
-def add_model(tx: Transaction, name: str, created_at: str) -> None:
-    """Write a new model's name."""
-    tx.execute(insert(models).values(key=name_key(name), name=name, created_at=created_at))
-
-
 def add_batch(tx: Transaction, batch: Batch, seq: int) -> None:
     """Write a batch; `seq` is the number of the ledger's entry that tells of it."""
     row = (
@@ -138,7 +147,7 @@ def add_batch(tx: Transaction, batch: Batch, seq: int) -> None:
         batch.pack, batch.members, iso(batch.trained_at), batch.trained_until, iso(batch.created_at),
         batch.created_by,
     )  # fmt: skip
-    insert_rows(tx, batches, [column.name for column in batches.columns], [row])
+    insert_rows(tx, batches, _BATCH_COLUMNS, [row])
 
 
 def add_versions(
@@ -167,9 +176,9 @@ def add_versions(
     insert_rows(
         tx,
         members,
-        ("model", "segment", "search", "number", "latest"),
+        ("model", "segment", "search", "number", "latest", "first", "last", "versions"),
         [
-            (batch.model, member.segment, search_text(member.segment), number, version)
+            (batch.model, member.segment, search_text(member.segment), number, version, number, number, 1)
             for version, member, number in new
             if member.segment not in known
         ],
@@ -177,8 +186,12 @@ def add_versions(
     update_rows(
         tx,
         _NEWEST,
-        ("new_number", "new_latest", "of_model", "of_segment"),
-        [(number, version, batch.model, member.segment) for version, member, number in new if member.segment in known],
+        ("new_number", "new_latest", "new_last", "of_model", "of_segment"),
+        [
+            (number, version, number, batch.model, member.segment)
+            for version, member, number in new
+            if member.segment in known
+        ],
     )
 
 

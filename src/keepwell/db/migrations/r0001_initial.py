@@ -123,7 +123,10 @@ def upgrade(op: Operations) -> None:  # noqa: PLR0915
         sa.Column("segment", sa.Text(), nullable=False),
         sa.Column("search", sa.Text(), nullable=False),
         sa.Column("number", sa.Integer(), nullable=False),
-        sa.Column("latest", sa.String(length=32), nullable=False),
+        sa.Column("latest", sa.String(length=32), nullable=True),
+        sa.Column("first", sa.Integer(), nullable=False),
+        sa.Column("last", sa.Integer(), nullable=False),
+        sa.Column("versions", sa.Integer(), nullable=False),
         sa.PrimaryKeyConstraint("model", "segment", name=op.f("pk_fleet_members")),
         sqlite_with_rowid=False,
     )
@@ -259,6 +262,10 @@ def upgrade(op: Operations) -> None:  # noqa: PLR0915
         sa.Column("key", sa.Text(), nullable=False),
         sa.Column("name", sa.Text(), nullable=False),
         sa.Column("created_at", sa.String(length=27), nullable=False),
+        sa.Column("updated_at", sa.String(length=27), nullable=False),
+        sa.Column("description", sa.Text(), nullable=True),
+        sa.Column("deleted_at", sa.String(length=27), nullable=True),
+        sa.Column("renamed_to", sa.Text(), nullable=True),
         sa.PrimaryKeyConstraint("key", name=op.f("pk_models")),
         sa.UniqueConstraint("name", name=op.f("uq_models_name")),
     )
@@ -556,11 +563,26 @@ def upgrade(op: Operations) -> None:  # noqa: PLR0915
         sa.Column("trained_until", sa.Text(), nullable=False),
         sa.Column("created_at", sa.String(length=27), nullable=False),
         sa.Column("created_by", sa.Text(), nullable=False),
-        sa.ForeignKeyConstraint(["model"], ["models.name"], name=op.f("fk_model_batches_model_models")),
+        sa.Column("freed_at", sa.String(length=27), nullable=True),
+        sa.ForeignKeyConstraint(
+            ["model"], ["models.name"], name=op.f("fk_model_batches_model_models"), onupdate="CASCADE"
+        ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_model_batches")),
     )
     op.create_index(op.f("ix_model_batches_model_seq"), "model_batches", ["model", "seq"], unique=False)
     op.create_index(op.f("ix_model_batches_run_id"), "model_batches", ["run_id"], unique=False)
+    op.create_table(
+        "model_tags",
+        sa.Column("model", sa.Text(), nullable=False),
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("value", sa.Text(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["model"], ["models.name"], name=op.f("fk_model_tags_model_models"), onupdate="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("model", "name", name=op.f("pk_model_tags")),
+        sqlite_with_rowid=False,
+    )
+    op.create_index(op.f("ix_model_tags_name_model"), "model_tags", ["name", "model"], unique=False)
     op.create_table(
         "pipeline_steps",
         sa.Column("run_id", sa.String(length=40), nullable=False),
@@ -684,6 +706,7 @@ def upgrade(op: Operations) -> None:  # noqa: PLR0915
         sa.Column("reason", sa.Text(), nullable=True),
         sa.Column("facts", sa.Text(), nullable=False),
         sa.Column("metrics", sa.Text(), nullable=False),
+        sa.Column("deleted_at", sa.String(length=27), nullable=True),
         sa.ForeignKeyConstraint(["batch"], ["model_batches.id"], name=op.f("fk_model_versions_batch_model_batches")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_model_versions")),
         sa.UniqueConstraint("model", "segment", "number", name=op.f("uq_model_versions_model_segment_number")),
@@ -718,3 +741,87 @@ def upgrade(op: Operations) -> None:  # noqa: PLR0915
         sqlite_where=sa.text("until IS NULL"),
         postgresql_where=sa.text("until IS NULL"),
     )
+    op.create_table(
+        "model_aliases",
+        sa.Column("seq", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("model", sa.Text(), nullable=False),
+        sa.Column("key", sa.Text(), nullable=False),
+        sa.Column("alias", sa.Text(), nullable=False),
+        sa.Column("version", sa.String(length=32), nullable=False),
+        sa.Column("number", sa.Integer(), nullable=False),
+        sa.Column("since", sa.String(length=27), nullable=False),
+        sa.Column("by", sa.Text(), nullable=False),
+        sa.Column("until", sa.String(length=27), nullable=True),
+        sa.Column("ended_by", sa.Text(), nullable=True),
+        sa.Column("ended_seq", sa.Integer(), nullable=True),
+        sa.ForeignKeyConstraint(
+            ["version"], ["model_versions.id"], name=op.f("fk_model_aliases_version_model_versions")
+        ),
+        sa.PrimaryKeyConstraint("seq", name=op.f("pk_model_aliases")),
+    )
+    op.create_index(op.f("ix_model_aliases_model_seq"), "model_aliases", ["model", "seq"], unique=False)
+    op.create_index(op.f("ix_model_aliases_version"), "model_aliases", ["version"], unique=False)
+    op.create_index(
+        "uq_model_aliases_now",
+        "model_aliases",
+        ["model", "key"],
+        unique=True,
+        sqlite_where=sa.text("until IS NULL"),
+        postgresql_where=sa.text("until IS NULL"),
+    )
+    op.create_table(
+        "version_details",
+        sa.Column("version", sa.String(length=32), nullable=False),
+        sa.Column("description", sa.Text(), nullable=True),
+        sa.Column("source", sa.Text(), nullable=True),
+        sa.Column("run_link", sa.Text(), nullable=True),
+        sa.Column("logged_model", sa.String(length=40), nullable=True),
+        sa.Column("stage", sa.String(length=16), nullable=False),
+        sa.Column("status", sa.String(length=16), nullable=False),
+        sa.Column("status_message", sa.Text(), nullable=True),
+        sa.Column("updated_at", sa.String(length=27), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["version"], ["model_versions.id"], name=op.f("fk_version_details_version_model_versions")
+        ),
+        sa.PrimaryKeyConstraint("version", name=op.f("pk_version_details")),
+        sqlite_with_rowid=False,
+    )
+    op.create_index(op.f("ix_version_details_logged_model"), "version_details", ["logged_model"], unique=False)
+    op.create_table(
+        "version_stages",
+        sa.Column("seq", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("version", sa.String(length=32), nullable=False),
+        sa.Column("model", sa.Text(), nullable=False),
+        sa.Column("number", sa.Integer(), nullable=False),
+        sa.Column("stage", sa.String(length=16), nullable=False),
+        sa.Column("since", sa.String(length=27), nullable=False),
+        sa.Column("by", sa.Text(), nullable=False),
+        sa.Column("until", sa.String(length=27), nullable=True),
+        sa.Column("ended_by", sa.Text(), nullable=True),
+        sa.Column("ended_seq", sa.Integer(), nullable=True),
+        sa.ForeignKeyConstraint(
+            ["version"], ["model_versions.id"], name=op.f("fk_version_stages_version_model_versions")
+        ),
+        sa.PrimaryKeyConstraint("seq", "version", name=op.f("pk_version_stages")),
+    )
+    op.create_index(op.f("ix_version_stages_model_seq"), "version_stages", ["model", "seq"], unique=False)
+    op.create_index(
+        "uq_version_stages_now",
+        "version_stages",
+        ["version"],
+        unique=True,
+        sqlite_where=sa.text("until IS NULL"),
+        postgresql_where=sa.text("until IS NULL"),
+    )
+    op.create_table(
+        "version_tags",
+        sa.Column("version", sa.String(length=32), nullable=False),
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("value", sa.Text(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["version"], ["model_versions.id"], name=op.f("fk_version_tags_version_model_versions")
+        ),
+        sa.PrimaryKeyConstraint("version", "name", name=op.f("pk_version_tags")),
+        sqlite_with_rowid=False,
+    )
+    op.create_index(op.f("ix_version_tags_name_version"), "version_tags", ["name", "version"], unique=False)

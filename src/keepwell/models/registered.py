@@ -1,0 +1,432 @@
+"""Models and versions by name and number: make, describe, rename, delete, restore.
+
+What a charter adds (who may set a stage, who may delete) is asked in `flows.registry`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import NoReturn
+
+import msgspec
+
+from keepwell.core import failpoints
+from keepwell.core.calls import Call
+from keepwell.core.clock import iso
+from keepwell.core.digests import check_digest, digest_json
+from keepwell.core.errors import Conflict, InvalidInput, NotFound
+from keepwell.core.events import Event
+from keepwell.core.names import check_name, name_key
+from keepwell.core.segments import ALL
+from keepwell.core.texts import check_text
+from keepwell.db import Transaction
+from keepwell.ledger import append, once
+from keepwell.models import queries, registry_queries, registry_rules, registry_store, store
+from keepwell.models.listing import told
+from keepwell.models.model import Batch, Member, Standing
+from keepwell.models.registry_model import RegisteredModel, RegisteredVersion
+
+
+class Origin(msgspec.Struct, frozen=True):
+    """Where the bytes of a new version come from, as `flows.registering` found out.
+
+    Attributes:
+        manifest: digest of the stored canonical list of its files.
+        size: how many bytes that list has.
+        source: as the caller wrote it.
+        run_id: the run that made it.
+        run_link: an address of that run somewhere else.
+        logged_model: the logged model it is a version of.
+        dataset_version: what it learned from.
+        code: commit, or digest of the code.
+        environment: digest of the environment it was made in.
+    """
+
+    manifest: str
+    size: int
+    source: str | None = None
+    run_id: str | None = None
+    run_link: str | None = None
+    logged_model: str | None = None
+    dataset_version: str | None = None
+    code: str | None = None
+    environment: str | None = None
+
+
+def registered_model(tx: Transaction, name: str) -> RegisteredModel:
+    """Return a model with what is written on it.
+
+    Raises:
+        NotFound: no model is called that.
+    """
+    row = registry_queries.model_row(tx, name)
+    if row is None:
+        no_model(name)
+    return registry_queries.whole_models(tx, [row])[0]
+
+
+def registered_version(tx: Transaction, model: str, number: int) -> RegisteredVersion:
+    """Return a model's version of that number.
+
+    Raises:
+        NotFound: there is no such model or version, or it is deleted.
+    """
+    found = registry_queries.by_number(tx, model, number)
+    if found is None:
+        found = registry_queries.by_number(tx, model_name(tx, model), number)  # asked in another case
+    if found is None:
+        no_version(model, number)
+    return found
+
+
+def model_name(tx: Transaction, name: str) -> str:
+    """Return a model's name as it was registered.
+
+    Raises:
+        NotFound: no model is called that.
+    """
+    found = queries.model_name(tx, name) if isinstance(name, str) else None
+    if found is None:
+        no_model(name)
+    return found
+
+
+def create_model(
+    tx: Transaction, call: Call, name: str, description: str | None = None, tags: Mapping[str, str] | None = None
+) -> RegisteredModel:
+    """Make a model without versions.
+
+    Raises:
+        InvalidInput: the name, the description or a tag cannot be used.
+        Conflict: there is one of that name already (`code` is `already_exists`).
+    """
+    check_name(name, "model")
+    registry_rules.check_description(description)
+    labels = dict(registry_rules.check_tags(tags or {}))
+    request = {"do": "models.create", "model": name, "description": description, "tags": labels}
+
+    def effect() -> str:
+        if (there := queries.model_name(tx, name)) is not None:
+            raise Conflict(f"Registered Model (name={there}) already exists.", code="already_exists")
+        at = iso(call.now)
+        note = description or None
+        append(tx, call, Event("model.created", f"model:{name}", {"tags": sorted(labels)}, note=note))
+        registry_store.add_model(tx, name, at, description)
+        registry_store.set_model_tags(tx, name, labels)
+        failpoints.reach("models.created")
+        return name
+
+    return registered_model(tx, once(tx, call, request, effect, str))
+
+
+def update_model(tx: Transaction, call: Call, name: str, description: str | None) -> RegisteredModel:
+    """Write another description of a model.
+
+    Raises:
+        NotFound: no model is called that.
+        InvalidInput: the description cannot be used.
+    """
+    registry_rules.check_description(description)
+    request = {"do": "models.update", "model": name, "description": description}
+
+    def effect() -> str:
+        found = model_name(tx, name)
+        append(tx, call, Event("model.described", f"model:{found}", note=description or None))
+        registry_store.change_model(tx, found, iso(call.now), description=description)
+        failpoints.reach("models.described")
+        return found
+
+    return registered_model(tx, once(tx, call, request, effect, str))
+
+
+def rename_model(tx: Transaction, call: Call, name: str, new_name: str) -> RegisteredModel:
+    """Give a model another name. What is made under the old name later goes on behind the numbers given there.
+
+    Raises:
+        NotFound: no model is called that.
+        InvalidInput: the new name cannot be used.
+        Conflict: the new name is taken, versions of another model once had it, or the model has or had champions,
+            whose history is kept under its name.
+    """
+    check_name(new_name, "model")
+    request = {"do": "models.rename", "model": name, "to": new_name}
+
+    def effect() -> str:
+        old = model_name(tx, name)
+        same = name_key(old) == name_key(new_name)
+        if not same and queries.model_name(tx, new_name) is not None:
+            raise Conflict(f"Registered Model (name={new_name}) already exists.", code="already_exists")
+        if not same and not registry_queries.is_free(tx, new_name, old):
+            raise Conflict(f"Versions of another model were called {new_name!r}, now deleted; choose another name.")
+        if registry_queries.ever_champion(tx, old):
+            raise Conflict(f"{old} cannot be renamed: the history of its champions is kept under this name.")
+        append(tx, call, Event("model.renamed", f"model:{old}", {"to": new_name}))
+        if same:
+            registry_store.spell(tx, old, new_name)
+            registry_store.touch(tx, new_name, iso(call.now))
+        else:
+            registry_store.rename(tx, old, new_name, iso(call.now))
+        failpoints.reach("models.renamed")
+        return new_name
+
+    return registered_model(tx, once(tx, call, request, effect, str))
+
+
+def delete_model(tx: Transaction, call: Call, name: str) -> int:
+    """Delete a model with its versions, tags and aliases; `keepwell gc` gives their bytes back later.
+
+    The name may be used again: numbers go on behind those given, and nothing that was written on or decided about the
+    deleted versions counts for the new ones.
+
+    Returns:
+        How many versions were deleted with it.
+
+    Raises:
+        NotFound: no model is called that.
+        Conflict: one of its versions is a champion.
+    """
+
+    def effect() -> int:
+        found = model_name(tx, name)
+        registry_rules.check_free(found, ", ".join(registry_queries.standing(tx, found)))
+        ids = registry_queries.ids_of(tx, found)
+        at = iso(call.now)
+        body = told([[one.segment, one.number, one.id] for one in queries.standings(tx, ids)], None)
+        seq = append(tx, call, Event("model.deleted", f"model:{found}", body))[0].seq
+        _unlabel(tx, call, found, ids, seq)
+        registry_store.drop_model_tags(tx, found)
+        registry_store.delete_versions(tx, found, ids, at)
+        failpoints.reach("models.versions_deleted")
+        registry_store.change_model(tx, found, at, description=None, deleted_at=at)
+        failpoints.reach("models.deleted")
+        return len(ids)
+
+    return once(tx, call, {"do": "models.delete", "model": name}, effect, int)
+
+
+def create_version(
+    tx: Transaction,
+    call: Call,
+    model: str,
+    origin: Origin,
+    *,
+    description: str | None = None,
+    tags: Mapping[str, str] | None = None,
+    aliases: Sequence[str] = (),
+) -> RegisteredVersion:
+    """Register the next version of a model, and let aliases name it.
+
+    Args:
+        tx: a write transaction.
+        call: who, when; `call.actor` is the author.
+        model: name of the model, which is there.
+        origin: its bytes, stored and verified, and where they come from.
+        description: what a person wrote of it.
+        tags: name to text.
+        aliases: aliases that name it from now on.
+
+    Raises:
+        NotFound: no model is called that.
+        InvalidInput: a text, tag or alias cannot be used.
+    """
+    check_digest(origin.manifest)
+    if origin.size <= 0:
+        raise InvalidInput("A version has bytes; this one has none.", where="source")
+    registry_rules.check_description(description)
+    registry_rules.check_source(origin.source)
+    registry_rules.check_source(origin.run_link, "run_link")
+    labels = dict(registry_rules.check_tags(tags or {}))
+    names = list(dict.fromkeys(registry_rules.check_alias(alias) for alias in aliases))
+    request = {
+        "do": "models.create_version",
+        "model": model,
+        "manifest": origin.manifest,
+        "rest": digest_json([msgspec.to_builtins(origin), description, labels, names]),
+    }
+
+    def effect() -> str:
+        return _create_version(tx, call, model_name(tx, model), origin, description, labels, names)
+
+    return _there(tx, once(tx, call, request, effect, str))
+
+
+def update_version(tx: Transaction, call: Call, model: str, number: int, description: str | None) -> RegisteredVersion:
+    """Write another description of a version.
+
+    Raises:
+        NotFound: there is no such version.
+        InvalidInput: the description cannot be used.
+    """
+    registry_rules.check_description(description)
+
+    def effect() -> str:
+        found = registered_version(tx, model, number)
+        body = {"version": found.id, "number": found.number}
+        append(tx, call, Event("model.version_described", f"model:{found.model}", body, note=description or None))
+        detail(tx, [found])
+        registry_store.change_details(tx, found.id, iso(call.now), description=description)
+        failpoints.reach("models.version_described")
+        return found.id
+
+    request = {"do": "models.update_version", "model": model, "number": number, "description": description}
+    return _there(tx, once(tx, call, request, effect, str))
+
+
+def delete_version(tx: Transaction, call: Call, model: str, number: int) -> int:
+    """Delete a version of a model without segments; return 1. As `delete_versions`."""
+    return delete_versions(tx, call, [registered_version(tx, model, number).id], "")
+
+
+def delete_versions(tx: Transaction, call: Call, version_ids: Sequence[str], reason: str) -> int:
+    """Delete versions of one model or fleet: their aliases and stages end, their numbers are never given again.
+
+    `keepwell gc` gives their bytes back later; until then `restore_version` brings a version back.
+
+    Returns:
+        How many were deleted.
+
+    Raises:
+        NotFound: a version is not there.
+        InvalidInput: there are none, or they are of several models.
+        Conflict: one is a champion.
+    """
+    wanted = sorted(set(version_ids))
+    check_text(reason)
+
+    def effect() -> int:
+        chosen = _of_one_model(tx, wanted)
+        name = chosen[0].model
+        labels = f"{name} v{chosen[0].number}" if len(chosen) == 1 else f"{len(chosen)} versions of {name}"
+        registry_rules.check_free(labels, ", ".join(registry_queries.standing(tx, name, wanted)))
+        body = told(sorted([one.segment, one.number, one.id] for one in chosen), None)
+        event = Event("model.versions_deleted", f"model:{name}", body, note=reason or None)
+        seq = append(tx, call, event)[0].seq
+        _unlabel(tx, call, name, wanted, seq)
+        registry_store.delete_versions(tx, name, wanted, iso(call.now))
+        failpoints.reach("models.versions_deleted")
+        registry_store.touch(tx, name, iso(call.now))
+        return len(chosen)
+
+    return once(tx, call, {"do": "models.delete_versions", "versions": wanted}, effect, int)
+
+
+def restore_version(tx: Transaction, call: Call, model: str, number: int, segment: str = ALL) -> str:
+    """Bring a deleted version back, whose bytes were not given back yet; return its id.
+
+    Raises:
+        NotFound: no such version is deleted, or its bytes are given back.
+    """
+
+    def effect() -> str:
+        name = model_name(tx, model)
+        row = registry_queries.deleted_version(tx, name, segment, number)
+        if row is None:
+            raise NotFound(f"{name} has no deleted version {number}; `keepwell model versions` lists what is there.")
+        if row.freed_at is not None:
+            raise NotFound(f"The bytes of {name} v{number} were given back at {row.freed_at}; register it anew.")
+        body = {"version": row.id, "segment": segment, "number": number}
+        append(tx, call, Event("model.version_restored", f"model:{name}", body))
+        registry_store.restore_versions(tx, name, [row.id])
+        registry_store.touch(tx, name, iso(call.now))
+        failpoints.reach("models.version_restored")
+        return str(row.id)
+
+    request = {"do": "models.restore_version", "model": model, "segment": segment, "number": number}
+    return once(tx, call, request, effect, str)
+
+
+def detail(tx: Transaction, found: Sequence[RegisteredVersion]) -> None:
+    """See to it that versions have details to write on; those that trainings registered begin without."""
+    there = registry_queries.stages_of(tx, [one.id for one in found])
+    lacking = [one for one in found if one.id not in there]
+    registry_store.add_details(tx, [{"version": one.id, "updated_at": iso(one.created_at)} for one in lacking])
+
+
+def no_model(name: object) -> NoReturn:
+    """Say that no model is called that."""
+    raise NotFound(f"Registered Model with name={str(name)[:200]} not found", code="no_model")
+
+
+def no_version(model: str, number: int) -> NoReturn:
+    """Say that a model has no version of that number."""
+    raise NotFound(f"Model Version (name={model}, version={number}) not found", code="no_version")
+
+
+def _create_version(
+    tx: Transaction,
+    call: Call,
+    model: str,
+    origin: Origin,
+    description: str | None,
+    tags: Mapping[str, str],
+    names: Sequence[str],
+) -> str:
+    at = iso(call.now)
+    version, batch = call.ids.new("ver"), call.ids.new("bat")
+    known = queries.numbers(tx, model, [ALL])
+    number = known.get(ALL, 0) + 1
+    member = Member(ALL, origin.manifest, 0, origin.size)
+    members = told([[version, ALL, number, origin.manifest, 0, origin.size]], None, 4)
+    made = Batch(
+        id=batch, model=model, count=1, run_id=origin.run_id, dataset_version=origin.dataset_version, code=origin.code,
+        environment=origin.environment, pack=origin.manifest, members=str(members["members"]), trained_at=call.now,
+        trained_until="", created_at=call.now, created_by=call.actor,
+    )  # fmt: skip
+    body = {
+        **members, "batch": batch, "pack": origin.manifest, "run": origin.run_id,
+        "dataset_version": origin.dataset_version, "code": origin.code, "environment": origin.environment,
+        "trained_at": at, "trained_until": "", "logged_model": origin.logged_model, "tags": sorted(tags),
+    }  # fmt: skip
+    before = {alias: registry_queries.alias_now(tx, model, alias) for alias in names}
+    events = [Event("model.batch_registered", f"model:{model}", body, note=description or None)]
+    events += [alias_event(model, alias, version, number, row.number if row else None) for alias, row in before.items()]
+    entries = append(tx, call, *events)
+    store.add_batch(tx, made, entries[0].seq)
+    failpoints.reach("models.batch_stored")
+    store.add_versions(tx, made, [(version, member, number)], known)
+    failpoints.reach("models.versions_stored")
+    row = {"version": version, "description": description, "source": origin.source, "run_link": origin.run_link,
+           "logged_model": origin.logged_model, "updated_at": at}  # fmt: skip
+    registry_store.add_details(tx, [row])
+    registry_store.set_version_tags(tx, version, tags, new=True)
+    for entry, (alias, held) in zip(entries[1:], before.items(), strict=True):
+        if held is not None:
+            registry_store.end_aliases(tx, [held.seq], at, call.actor, entry.seq)
+        registry_store.open_alias(tx, entry.seq, model, alias, version, number, at, call.actor)
+    registry_store.touch(tx, model, at)
+    failpoints.reach("models.version_detailed")
+    return version
+
+
+def alias_event(model: str, alias: str, version: str, number: int, before: int | None) -> Event:
+    """Return the event that an alias names a version from now on."""
+    body = {"alias": alias, "version": version, "number": number, "before": before}
+    return Event("model.alias_set", f"model:{model}", body)
+
+
+def _unlabel(tx: Transaction, call: Call, model: str, ids: Sequence[str], seq: int) -> None:
+    """End aliases and stages of versions that go."""
+    at = iso(call.now)
+    held = registry_queries.aliases_of(tx, model, ids)
+    registry_store.end_aliases(tx, [row.seq for row in held], at, call.actor, seq)
+    staged = [(version, 0, "None") for version, stage in registry_queries.stages_of(tx, ids).items() if stage != "None"]
+    registry_store.set_stages(tx, seq, model, staged, at, call.actor, fresh="None")
+
+
+def _of_one_model(tx: Transaction, ids: Sequence[str]) -> list[Standing]:
+    if not ids:
+        raise InvalidInput("Name at least one version.", where="versions")
+    chosen = queries.standings(tx, ids)
+    if len(chosen) < len(ids):
+        missing = sorted(set(ids) - {one.id for one in chosen})[0]
+        raise NotFound(f"There is no version {missing[:60]}; `keepwell model versions MODEL` lists those there are.")
+    if len({one.model for one in chosen}) > 1:
+        raise InvalidInput("Versions of several models are named; name those of one.", where="versions")
+    return chosen
+
+
+def _there(tx: Transaction, version: str) -> RegisteredVersion:
+    found = registry_queries.by_id(tx, version)
+    if found is None:
+        raise NotFound(f"The version {version} was deleted since.", code="no_version")
+    return found
