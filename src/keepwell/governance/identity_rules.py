@@ -30,6 +30,8 @@ PERMISSIONS: dict[str, str] = {
     "datasets.read": "Read datasets, versions, profiles and arrivals.",
     "datasets.settle": "Release or reject a quarantined arrival.",
     "runs.read": "Read runs, pipeline runs and their logs.",
+    "runs.write": "Record runs: parameters, metrics, tags and artifacts; make and rename experiments.",
+    "runs.delete": "Delete and restore runs, experiments and artifacts.",
     "models.read": "Read models, versions, evidence and champions.",
     "models.gate": "Judge versions against the gates.",
     "models.promote": "Promote and roll back.",
