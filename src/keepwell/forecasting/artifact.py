@@ -10,6 +10,7 @@ import numpy as np
 from keepwell.core.errors import Damaged
 
 MAGIC = b"KWF1"
+_PLAIN = frozenset((str, float, int, bool, type(None)))
 _DTYPES = {"<f8", "<f4", "<i4", "<i8"}
 
 
@@ -40,6 +41,8 @@ def unpack(data: bytes) -> dict[str, Any]:
 
 
 def _lower(value: Any, arrays: list[bytes]) -> Any:
+    if type(value) in _PLAIN:
+        return value
     match value:
         case np.ndarray():
             plain = np.ascontiguousarray(value)
