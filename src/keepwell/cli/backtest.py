@@ -12,9 +12,8 @@ from keepwell.cli.shared import json_option, print_json
 from keepwell.core.errors import InvalidInput, NotFound
 
 if TYPE_CHECKING:
-    import polars as pl
-
     from keepwell.charter.model import Charter
+    from keepwell.core.lazy import pl
     from keepwell.forecasting.model import Backtest, Score
 
 _COLUMNS = {"wmape": "WMAPE %", "mape": "MAPE %", "mape100": "MAPE>=100 %", "rmse": "RMSE", "rmse_zero": "RMSE at 0"}
@@ -82,8 +81,7 @@ def _folder(text: str) -> Path:
 
 def _frame(charter: Charter, folder: Path) -> pl.DataFrame:
     """Read the charter's source from a folder and bring it to the standard form."""
-    import polars as pl
-
+    from keepwell.core.lazy import pl
     from keepwell.datasets.conditioning import condition
     from keepwell.datasets.reading import read_table
     from keepwell.datasets.sources import scan

@@ -15,9 +15,8 @@ import click
 from keepwell.cli.shared import home_option, me
 
 if TYPE_CHECKING:
-    import polars as pl
-
     from keepwell.core.clock import SimulatedClock
+    from keepwell.core.lazy import pl
     from keepwell.flows.kit import Kit
     from keepwell.loop.decisions import Decision
     from keepwell.loop.tick import Ticked
@@ -119,7 +118,7 @@ def live(kit: Kit, clock: SimulatedClock, weeks: int, *, since: datetime | None 
 
 def _weeks(folder: Path, weeks: int) -> Iterator[tuple[date, bool]]:
     """Let the file of each week arrive and yield its Monday, and whether a person settles the broken file then."""
-    import polars as pl
+    from keepwell.core.lazy import pl
 
     rows = pl.read_parquet(_source() / "data" / "hour.parquet")
     columns = ["dteday", "hr", "weathersit", "temp", "hum", "windspeed", "cnt"]
@@ -137,7 +136,7 @@ def _weeks(folder: Path, weeks: int) -> Iterator[tuple[date, bool]]:
 
 
 def _in_celsius(week: pl.DataFrame) -> pl.DataFrame:
-    import polars as pl
+    from keepwell.core.lazy import pl
 
     return week.with_columns((pl.col("temp") * CELSIUS).round(2), (pl.col("windspeed") * KILOMETRES).round(1))
 

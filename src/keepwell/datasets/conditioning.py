@@ -10,19 +10,18 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-
-import polars as pl
-from polars.exceptions import PolarsError
+from typing import TypeAlias
 
 from keepwell.charter.model import Data, Join
 from keepwell.core.errors import InvalidInput
+from keepwell.core.lazy import pl
 from keepwell.datasets.expressions import evaluate
 from keepwell.datasets.model import Step
 from keepwell.datasets.reading import read_table, settle_types
 from keepwell.datasets.sources import natural, scan
 from keepwell.datasets.times import settle_time
 
-Read = Callable[[str], pl.DataFrame]
+Read: TypeAlias = "Callable[[str], pl.DataFrame]"
 """Reads the table of a join's source."""
 
 
@@ -155,7 +154,7 @@ def _like(values: pl.Series, kind: pl.DataType, where: str) -> pl.Series:
             return values.cast(kind)
         if kind == pl.String:
             return values.cast(pl.String)
-    except PolarsError:
+    except pl.exceptions.PolarsError:
         pass
     raise InvalidInput(f"The column {values.name!r} is {values.dtype}, its counterpart is {kind}.", where=where)
 
@@ -266,7 +265,7 @@ def _filled(values: pl.Series, value: float | str | bool) -> pl.Series:
         kind = pl.Float64()
     try:
         return values.cast(kind).fill_null(pl.lit(value).cast(kind))
-    except PolarsError as error:
+    except pl.exceptions.PolarsError as error:
         raise InvalidInput(
             f"{value!r} does not fit the column {values.name!r}, which is {kind}.", where=f"data.fill.{values.name}"
         ) from error

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 
-import polars as pl
-
+from keepwell.core.lazy import pl
 from keepwell.datasets.conditioning import Unfit
-from keepwell.datasets.parts import KINDS
+from keepwell.datasets.parts import kind_of
 
-_TYPES: dict[str, pl.DataType] = {
-    "integer": pl.Int64(), "number": pl.Float64(), "text": pl.String(), "boolean": pl.Boolean(), "date": pl.Date(),
-    "moment": pl.Datetime("us"),
-}  # fmt: skip
+
+@cache
+def _types() -> dict[str, pl.DataType]:
+    return {
+        "integer": pl.Int64(), "number": pl.Float64(), "text": pl.String(), "boolean": pl.Boolean(),
+        "date": pl.Date(), "moment": pl.Datetime("us"),
+    }  # fmt: skip
+
+
 _FREE = {("integer", "number"), ("number", "integer"), ("boolean", "integer"), ("integer", "boolean")}
 
 
@@ -27,8 +32,8 @@ def conform(frame: pl.DataFrame, schema: Mapping[str, str]) -> pl.DataFrame:
     """
     changed = []
     for name, kind in frame.schema.items():
-        here, there = KINDS.get(kind.base_type()), schema.get(name)
-        wanted = _TYPES.get(there) if there else None
+        here, there = kind_of(kind), schema.get(name)
+        wanted = _types().get(there) if there else None
         if wanted is None or here == there:
             continue
         values = frame[name]
@@ -50,5 +55,5 @@ def _from_text(frame: pl.DataFrame, values: pl.Series, wanted: pl.DataType, ther
             return cast
         rows = frame.filter(wrong)
         shown = f"; {wrong.sum()} rows are not, such as {values.filter(wrong)[0][:40]!r}"
-    here = KINDS.get(values.dtype.base_type(), str(values.dtype))
+    here = kind_of(values.dtype) or str(values.dtype)
     raise Unfit(f"{values.name} came as {here}; in this dataset it is {there}{shown}.", where=values.name, rows=rows)

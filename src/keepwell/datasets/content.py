@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import msgspec
-import polars as pl
 
 from keepwell.blobs import Blobs
 from keepwell.core import failpoints
 from keepwell.core.digests import digest_parts
+from keepwell.core.lazy import pl
 from keepwell.datasets.model import DatasetVersion, Manifest, Part
 from keepwell.datasets.parts import assemble, decode, schema_of, unite
 from keepwell.datasets.profile import profile

@@ -11,15 +11,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 
-import polars as pl
-
 from keepwell.charter.contract import Column, Contract
 from keepwell.core.clock import as_utc
+from keepwell.core.lazy import pl
 from keepwell.core.spans import parse_span, show_span
 from keepwell.datasets import likeness
 from keepwell.datasets.expressions import evaluate
 from keepwell.datasets.model import Finding, Form, Stats
-from keepwell.datasets.parts import KINDS
+from keepwell.datasets.parts import kind_of
 
 REASON = "reason"
 _FEW_ARRIVALS = 3
@@ -172,7 +171,7 @@ def _column(work: _Work, name: str, column: Column) -> None:
 
 def _typed(work: _Work, check: str, values: pl.Series, column: Column) -> bool:
     """Judge the type; tell whether the other checks of the column make sense."""
-    kind, wanted = KINDS.get(values.dtype.base_type(), str(values.dtype)), column.type
+    kind, wanted = kind_of(values.dtype) or str(values.dtype), column.type
     if wanted is None or kind == wanted or (wanted == "number" and kind == "integer"):
         return True
     if wanted == "integer" and kind == "number":
@@ -190,7 +189,7 @@ def _bound(work: _Work, check: str, values: pl.Series, bound: float | str | None
         return
     limit = _comparable(values, bound)
     if limit is None:
-        kind = KINDS.get(values.dtype.base_type(), str(values.dtype))
+        kind = kind_of(values.dtype) or str(values.dtype)
         work.table(check, f"{values.name} is {kind}, which cannot be compared with {bound!r}.")
         return
     wrong = values < limit if below else values > limit

@@ -9,8 +9,8 @@ from datetime import datetime
 from typing import Any, Literal
 
 import numpy as np
-import polars as pl
 
+from keepwell.core.lazy import pl
 from keepwell.datasets.model import Form, SourceFile
 from keepwell.datasets.parts import schema_of, unite
 

@@ -8,10 +8,8 @@ from __future__ import annotations
 
 import re
 
-import polars as pl
-from polars.exceptions import PanicException, PolarsError
-
 from keepwell.core.errors import InvalidInput
+from keepwell.core.lazy import pl
 
 _QUOTED = re.compile(r"'(?:[^']|'')*'|\"(?:[^\"]|\"\")*\"")
 _WORDS = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -47,7 +45,7 @@ def row_expression(text: str, where: str) -> pl.Expr:
         raise InvalidInput("The expression asks the clock; write the date itself.", where=where)
     try:
         return pl.sql_expr(text)
-    except (PolarsError, PanicException) as error:
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
         raise InvalidInput(f"The expression cannot be read: {_first(error)}.", where=where) from error
 
 
@@ -60,7 +58,7 @@ def evaluate(frame: pl.DataFrame, text: str, name: str, where: str) -> pl.Series
     expression = row_expression(text, where)
     try:
         values = frame.with_columns(expression.alias(name))[name]
-    except (PolarsError, PanicException) as error:
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
         raise InvalidInput(f"The expression does not work on these columns: {_first(error)}.", where=where) from error
     return values.cast(pl.String) if values.dtype == pl.Null else values
 

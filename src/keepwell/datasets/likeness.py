@@ -9,8 +9,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import polars as pl
-
+from keepwell.core.lazy import pl
 from keepwell.datasets.model import Block, Stats
 
 _FEW_BLOCKS = 4

@@ -9,9 +9,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
-import polars as pl
-
 from keepwell.core.errors import Damaged
+from keepwell.core.lazy import pl
 from keepwell.datasets.model import Block, Form, Stats
 
 _MAX_BLOCKS = 32
@@ -19,11 +18,15 @@ _ROWS_A_BLOCK = 50
 _PART = "\0part"
 _HUGE = sys.float_info.max
 
-KINDS: Mapping[type[pl.DataType], str] = {
-    pl.Int64: "integer", pl.Float64: "number", pl.String: "text",
-    pl.Boolean: "boolean", pl.Date: "date", pl.Datetime: "moment",
+_KINDS: Mapping[str, str] = {
+    "Int64": "integer", "Float64": "number", "String": "text", "Boolean": "boolean", "Date": "date",
+    "Datetime": "moment",
 }  # fmt: skip
-"""Types of the standard form, and the words a contract and a schema use for them."""
+
+
+def kind_of(kind: pl.DataType) -> str | None:
+    """Return the word that a contract and a schema use for a type; None when the standard form does not have it."""
+    return _KINDS.get(kind.base_type().__name__)
 
 
 def encode(frame: pl.DataFrame) -> bytes:
@@ -47,7 +50,7 @@ def decode(path: Path) -> pl.DataFrame:
 
 def schema_of(frame: pl.DataFrame) -> dict[str, str]:
     """Return column to type word, in order."""
-    return {name: KINDS.get(kind.base_type(), str(kind)) for name, kind in frame.schema.items()}
+    return {name: kind_of(kind) or str(kind) for name, kind in frame.schema.items()}
 
 
 def told_schema(frame: pl.DataFrame) -> dict[str, str]:

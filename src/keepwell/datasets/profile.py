@@ -9,9 +9,9 @@ import sys
 from datetime import date, datetime, timedelta
 
 import numpy as np
-import polars as pl
 
-from keepwell.datasets.parts import KINDS
+from keepwell.core.lazy import pl
+from keepwell.datasets.parts import kind_of
 
 BINS = 20
 TOP = 20
@@ -53,7 +53,7 @@ def _distinct(frame: pl.DataFrame) -> dict[str, int]:
 def _column(values: pl.Series, distinct: int) -> dict[str, object]:
     kind = values.dtype
     common: dict[str, object] = {
-        "type": KINDS.get(kind.base_type(), str(kind)),
+        "type": kind_of(kind) or str(kind),
         "missing": values.null_count(),
         "distinct": distinct,
     }

@@ -12,10 +12,8 @@ import re
 from pathlib import PurePath
 from typing import Literal, get_args
 
-import polars as pl
-from polars.exceptions import PanicException, PolarsError
-
 from keepwell.core.errors import InvalidInput, NotInstalled
+from keepwell.core.lazy import pl
 from keepwell.datasets import csvfile
 from keepwell.datasets.model import SourceFile
 from keepwell.datasets.sources import read_source
@@ -78,7 +76,7 @@ def read_bytes(data: bytes, name: str, form: Format) -> pl.DataFrame:
     readers = {"csv": _read_csv, "parquet": _read_parquet, "jsonl": _read_jsonl, "excel": _read_excel}
     try:
         frame = readers[form](data, name)
-    except (PolarsError, PanicException) as error:
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
         first = str(error).splitlines()[0].rstrip(".")
         raise InvalidInput(f"The file cannot be read as {form}: {first}.", where=name) from error
     return settle_types(frame, name)

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import msgspec
-import polars as pl
 
 from keepwell import ledger
 from keepwell.blobs import Blobs
@@ -18,6 +17,7 @@ from keepwell.core.calls import Call
 from keepwell.core.clock import iso
 from keepwell.core.errors import Conflict, NotFound
 from keepwell.core.events import Event
+from keepwell.core.lazy import pl
 from keepwell.core.names import check_name, name_key
 from keepwell.datasets import difference, store
 from keepwell.datasets.content import Draft, manifest_of, profile_of, rows_of

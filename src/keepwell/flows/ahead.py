@@ -5,10 +5,9 @@ from __future__ import annotations
 from datetime import timedelta
 from pathlib import Path
 
-import polars as pl
-
 from keepwell.charter.model import Data
 from keepwell.core.errors import InvalidInput
+from keepwell.core.lazy import pl
 from keepwell.core.spans import parse_span
 from keepwell.datasets.conditioning import condition, read_joined
 

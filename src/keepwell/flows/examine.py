@@ -7,13 +7,12 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 
-import polars as pl
-
 from keepwell.charter.contract import Contract, contract_of, read_contract
 from keepwell.charter.model import Data
 from keepwell.core import failpoints
 from keepwell.core.calls import Call
 from keepwell.core.errors import Conflict, InvalidInput, NotFound
+from keepwell.core.lazy import pl
 from keepwell.datasets import service as datasets
 from keepwell.datasets.conditioning import Unfit, condition_tracked
 from keepwell.datasets.conform import conform

@@ -6,10 +6,10 @@ from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 
 import numpy as np
-import polars as pl
 
 from keepwell.charter.model import Charter
 from keepwell.core import failpoints
+from keepwell.core.lazy import pl
 from keepwell.core.spans import parse_span
 from keepwell.datasets import service as datasets
 from keepwell.datasets.parts import decode

@@ -10,9 +10,9 @@ from typing import Any
 
 import msgspec
 import numpy as np
-import polars as pl
 
 from keepwell.charter.model import Charter
+from keepwell.core.lazy import pl
 from keepwell.core.spans import parse_span
 from keepwell.forecasting.model import Fitted, Measured
 from keepwell.forecasting.service import fit as fit_task

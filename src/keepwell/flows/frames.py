@@ -5,10 +5,9 @@ from __future__ import annotations
 from datetime import date
 from functools import lru_cache
 
-import polars as pl
-
 from keepwell.blobs import LocalBlobs
 from keepwell.core.errors import NotFound
+from keepwell.core.lazy import pl
 from keepwell.datasets import service as datasets
 from keepwell.datasets.model import DatasetVersion
 from keepwell.db import Database, Transaction, read

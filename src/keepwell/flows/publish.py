@@ -6,11 +6,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import msgspec
-import polars as pl
 
 from keepwell.core import failpoints
 from keepwell.core.calls import Call
 from keepwell.core.errors import Conflict, InvalidInput, NotFound
+from keepwell.core.lazy import pl
 from keepwell.core.names import check_name
 from keepwell.datasets import service as datasets
 from keepwell.datasets.content import Draft, content_digest, draft, manifest_of, rows_of

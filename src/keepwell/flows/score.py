@@ -10,12 +10,11 @@ from collections.abc import Mapping, Sequence
 from datetime import date, datetime, timedelta
 from pathlib import Path
 
-import polars as pl
-
 from keepwell.charter.model import Charter
 from keepwell.core import failpoints
 from keepwell.core.clock import iso
 from keepwell.core.errors import Unavailable
+from keepwell.core.lazy import pl
 from keepwell.core.spans import parse_span
 from keepwell.datasets.model import DatasetVersion, Form
 from keepwell.datasets.parts import encode

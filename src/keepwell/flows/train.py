@@ -10,11 +10,11 @@ from functools import lru_cache
 from pathlib import Path
 
 import msgspec
-import polars as pl
 
 from keepwell.charter.model import Charter
 from keepwell.core import failpoints
 from keepwell.core.errors import NotFound, Unavailable
+from keepwell.core.lazy import pl
 from keepwell.flows import fitting
 from keepwell.flows.answers import readable
 from keepwell.flows.certify import Certified, Lineage, register_and_gate

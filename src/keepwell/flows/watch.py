@@ -10,11 +10,11 @@ from pathlib import Path
 
 import msgspec
 import numpy as np
-import polars as pl
 
 from keepwell.charter.model import Charter
 from keepwell.charter.risk import leading_metric
 from keepwell.core.clock import from_iso
+from keepwell.core.lazy import pl
 from keepwell.core.spans import parse_span
 from keepwell.datasets import service as datasets
 from keepwell.datasets.model import DatasetVersion

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-import polars as pl
 
 from keepwell.core.errors import InvalidInput
+from keepwell.core.lazy import pl
 from keepwell.forecasting.baselines import BASELINES
 from keepwell.forecasting.features import Samples, Source, examples_of
 from keepwell.forecasting.metrics import METRICS, measure_groups

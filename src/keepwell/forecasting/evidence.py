@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-import polars as pl
 
+from keepwell.core.lazy import pl
 from keepwell.forecasting.baselines import baseline_of
 from keepwell.forecasting.features import Samples, Source
 from keepwell.forecasting.metrics import measure_groups

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-import polars as pl
+from keepwell.core.lazy import pl
 
 
 @dataclass(frozen=True, slots=True)

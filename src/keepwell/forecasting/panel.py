@@ -8,11 +8,11 @@ from datetime import UTC, date, datetime
 from typing import Any
 
 import numpy as np
-import polars as pl
 from numpy.typing import NDArray
 
 from keepwell.charter.model import Data
 from keepwell.core.errors import InvalidInput, TooLarge
+from keepwell.core.lazy import pl
 from keepwell.core.spans import show_span
 from keepwell.forecasting.task import Task, cadence_of
 

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
-import polars as pl
 
+from keepwell.core.lazy import pl
 from keepwell.forecasting.artifact import unpack
 from keepwell.forecasting.features import Samples, Source, examples_of
 from keepwell.forecasting.panel import identity_of

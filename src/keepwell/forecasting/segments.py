@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-import polars as pl
 from numpy.typing import NDArray
 
 from keepwell.core.errors import InvalidInput
+from keepwell.core.lazy import pl
 from keepwell.core.segments import segment_key
 from keepwell.forecasting.panel import Ints, Panel, text_of
 from keepwell.forecasting.task import Task, cadence_of

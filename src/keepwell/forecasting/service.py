@@ -7,9 +7,9 @@ from functools import cache
 from typing import Any
 
 import numpy as np
-import polars as pl
 
 from keepwell.core.errors import InvalidInput
+from keepwell.core.lazy import pl
 from keepwell.forecasting.artifact import pack, unpack
 from keepwell.forecasting.backtest import backtest
 from keepwell.forecasting.baselines import baseline_of

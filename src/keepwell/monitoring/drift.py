@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import numpy as np
-import polars as pl
 
 from keepwell.charter.model import Monitor
+from keepwell.core.lazy import pl
 from keepwell.core.spans import parse_span
 from keepwell.monitoring.model import Codes, Floats, Ints
 from keepwell.monitoring.rules import BAD, OK, UNKNOWN, Judged

@@ -145,7 +145,7 @@ def combine(values: Sequence[Any]) -> Any:
             merged.update(v)
         return merged
     if values and all(type(v).__module__.startswith("polars") and hasattr(v, "vstack") for v in values):
-        import polars as pl
+        from keepwell.core.lazy import pl
 
         return pl.concat(values, how="vertical")
     if values and all(v is None for v in values):
@@ -280,7 +280,7 @@ def _from_extension(code: int, data: memoryview) -> Any:
     if code == _ARRAY:
         return _read_array(bytes(data))
     if code == _FRAME:
-        import polars as pl
+        from keepwell.core.lazy import pl
 
         return pl.read_ipc(bytes(data))
     raise ValueError(f"extension {code} is not known")
@@ -320,7 +320,7 @@ def _read_json(payload: Payload, kind: Any) -> Any:
 
 
 def _read_frame(payload: Payload, _kind: Any) -> Any:
-    import polars as pl
+    from keepwell.core.lazy import pl
 
     source: Any = payload.path if payload.data is None else io.BytesIO(payload.data)
     try:

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 
 import numpy as np
-import polars as pl
 
 from keepwell.core.clock import SimulatedClock
+from keepwell.core.lazy import pl
 from keepwell.core.segments import segment_key
 from keepwell.datasets import service as datasets
 from keepwell.datasets.model import Form

@@ -14,9 +14,9 @@ from typing import Any
 
 import msgspec
 import numpy as np
-import polars as pl
 
 from keepwell.core.clock import SimulatedClock
+from keepwell.core.lazy import pl
 from keepwell.flows.kit import Kit
 from keepwell.governance.charters import AppliedCharter, apply_charter
 from keepwell.loop.tick import Ticked, tick

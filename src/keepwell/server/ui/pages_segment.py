@@ -8,9 +8,9 @@ from datetime import datetime
 from typing import Annotated, Any
 
 import msgspec
-import polars as pl
 
 from keepwell.core.errors import Damaged, NotFound
+from keepwell.core.lazy import pl
 from keepwell.core.spans import parse_span
 from keepwell.datasets import service as datasets
 from keepwell.db import Transaction

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import Any
 
-import polars as pl
-
+from keepwell.core.lazy import pl
 from keepwell.server.ui import charts
 from keepwell.server.ui.drawings import shares
 from keepwell.server.ui.words import plural
