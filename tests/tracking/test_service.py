@@ -18,7 +18,7 @@ from keepwell.core.errors import Conflict, InvalidInput, NotFound
 from keepwell.db import read, write
 from keepwell.flows.kit import Kit
 from keepwell.ledger.service import entries
-from keepwell.tracking import store
+from keepwell.tracking import tables as store
 from keepwell.tracking.model import Code, Input, Run
 from keepwell.tracking.service import environment_of, finish_run, machine_of, readers, run, runs, start_run
 
@@ -58,16 +58,18 @@ def test_a_run(kit: Kit, clock: SimulatedClock) -> None:
         assert readers(tx, input_id="dsv_2") == []
     assert [e.kind for e in told] == ["run.started", "run.finished"]
     assert told[0].body["inputs"] == [{"kind": "dataset", "name": "d", "id": "dsv_1", "digest": DIGEST}]
-    assert told[1].body["metrics"] == {"wmape": 0.078, "loss": "NaN", "r2": "unknown"}
+    assert (told[1].body["metrics"], told[1].body["params"], told[1].body["artifacts"]) == (3, 1, 1)
+    assert str(told[1].body["content"]).startswith("sha256:")
     described = json.loads(kit.blobs.get(environment))
     assert described["python"] and "numpy" in described["packages"] and "PATH" not in str(described)
 
 
 def test_the_database_holds_no_metric_that_is_neither(kit: Kit) -> None:
-    begun = start(kit)
+    start(kit)
     for value, mark in ((None, None), (1.0, "NaN")):
         with pytest.raises(IntegrityError), write(kit.db) as tx:
-            tx.execute(store.metrics.insert().values(run_id=begun.id, name="m", value=value, mark=mark))
+            row = {"run": 1, "experiment": 0, "name": "m", "step": 0, "at": 0, "value": value, "mark": mark}
+            tx.execute(store.metrics.insert().values(**row))
 
 
 def test_secrets_are_not_stored(kit: Kit) -> None:
@@ -115,11 +117,16 @@ def test_runs_nest(kit: Kit) -> None:
 
 
 @pytest.mark.parametrize("name", ["", "../x", "a/b", "null", "x" * 201, "a\x00b"])
-def test_names_follow_the_grammar(name: str, kit: Kit) -> None:
-    with pytest.raises(InvalidInput):
-        start(kit, name)
+def test_kinds_follow_the_grammar_of_names(name: str, kit: Kit) -> None:
     with pytest.raises(InvalidInput):
         start(kit, kind=name)
+
+
+@pytest.mark.parametrize("name", ["", "x" * 251, "a\x00b", "a\nb", "\x1b[2J"])
+def test_what_a_run_is_called_is_printable(name: str, kit: Kit) -> None:
+    with pytest.raises(InvalidInput):
+        start(kit, name)
+    assert start(kit, "resnet/50: second try").name == "resnet/50: second try"
 
 
 def test_search_and_paging(kit: Kit, clock: SimulatedClock) -> None:
@@ -150,7 +157,7 @@ def test_a_listing_is_few_queries(kit: Kit) -> None:
     event.listen(kit.db.engine, "before_cursor_execute", lambda *a: statements.append(a[2]))
     with read(kit.db) as tx:
         assert len(runs(tx)) == 5
-    assert len([s for s in statements if s.startswith("SELECT")]) <= 6
+    assert len([s for s in statements if s.startswith("SELECT")]) <= 7
 
 
 def test_the_command(kit: Kit) -> None:

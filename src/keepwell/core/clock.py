@@ -60,3 +60,23 @@ def from_iso(text: str) -> datetime:
         return as_utc(datetime.fromisoformat(text))
     except OverflowError as error:
         raise ValueError(f"{text!r} is outside the years 1 to 9999 in UTC") from error
+
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+LATEST_MS = 253_402_300_799_999
+"""The last millisecond of the year 9999."""
+
+
+def to_ms(moment: datetime) -> int:
+    """Return a moment as whole milliseconds since 1970."""
+    return (as_utc(moment) - _EPOCH) // timedelta(milliseconds=1)
+
+
+def from_ms(milliseconds: int) -> datetime:
+    """Return the moment that lies so many milliseconds after 1970; it must lie in the years 1970 to 9999."""
+    return _EPOCH + timedelta(milliseconds=milliseconds)
+
+
+def iso_ms(milliseconds: int) -> str:
+    """Return `iso` of the moment that lies so many milliseconds after 1970."""
+    return iso(from_ms(milliseconds))

@@ -39,7 +39,8 @@ from keepwell.models import store as models
 from keepwell.monitoring import store as monitoring
 from keepwell.releases import store as releases
 from keepwell.serving import store as serving
-from keepwell.tracking import store as tracking
+from keepwell.tracking import tables as tracking
+from keepwell.tracking.model import ENDED
 
 Wrong = tuple[str, str, str]
 _ENTRIES = ledger_store.entries
@@ -258,16 +259,15 @@ def effects(tx: Transaction) -> Iterator[Wrong]:
     settled = arrivals.state.in_(("released", "rejected"))
     runs, incidents = tracking.runs.c, monitoring.incidents.c
     came = ["dataset.arrival_accepted", "dataset.arrival_quarantined"]
-    ended = ["dataset.arrival_released", "dataset.arrival_rejected"]
+    settling = ["dataset.arrival_released", "dataset.arrival_rejected"]
     made = [kind for (kind,) in tx.execute(_kinds("identity.%_made")) if kind != "identity.owner_made"]
     owned = select(func.distinct(charters.charters.c.model))
     for what, rows, kinds, field in (
         ("dataset_version", select(datasets.versions.c.id), ["dataset.version_added"], "version"),
         ("arrival", select(arrivals.id), came, None),
-        ("settled arrival", select(arrivals.id).where(settled), ended, None),
+        ("settled arrival", select(arrivals.id).where(settled), settling, None),
         ("batch", select(models.batches.c.id), ["model.batch_registered"], "batch"),
         ("run", select(runs.id), ["run.started"], None),
-        ("finished run", select(runs.id).where(runs.finished_at.is_not(None)), ["run.finished"], None),
         ("incident", select(incidents.id), ["incident.opened"], None),
         ("closed incident", select(incidents.id).where(incidents.state == "closed"), ["incident.closed"], None),
         ("scoring", select(serving.scorings.c.id), ["scoring.published"], None),
@@ -277,6 +277,9 @@ def effects(tx: Transaction) -> Iterator[Wrong]:
         ("verdict", select(func.distinct(verdicts.seq)), ["model.gates_judged"], "seq"),
     ):
         yield from _both(what, set(tx.scalars(rows)), _ids(tx, kinds, field))
+    ended = set(tx.scalars(select(runs.id).where(runs.status.in_(ENDED))))
+    for one in sorted(ended - _ids(tx, ["run.finished"], None)):
+        yield "I4", f"finished run:{one}", "It is there, and no entry of the ledger tells of it."
     if _has_ticks(tx):
         yield from _both("tick", set(tx.scalars(select(_TICKS.c.id))), _ids(tx, ["loop.tick"], "tick"))
     asked = set(tx.scalars(select(func.distinct(approvals.seq))))
@@ -308,6 +311,7 @@ def references(tx: Transaction) -> dict[str, str]:
         ("arrival", arrivals.id, arrivals.failed_rows),
         ("batch", models.batches.c.id, models.batches.c.pack),
         ("scoring", serving.scorings.c.id, serving.scorings.c.part),
+        ("artifact of", tracking.artifacts.c.owner, tracking.artifacts.c.digest),
     )
     found: dict[str, str] = {}
     for what, owner, digest in wanted:

@@ -1,146 +1,174 @@
-"""The tables of tracking and their queries."""
+"""The queries about runs and what they have many of: params, tags, inputs, outputs."""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import msgspec
-from sqlalchemy import (
-    CheckConstraint,
-    Column,
-    Float,
-    ForeignKey,
-    Index,
-    Integer,
-    Row,
-    String,
-    Table,
-    Text,
-    insert,
-    select,
-    update,
-)
+from sqlalchemy import Table, bindparam, delete, func, select, update
 
-from keepwell.db import Transaction, metadata
-from keepwell.db.schema import Json
-from keepwell.tracking.model import Code, Input, Mark, Run, Status
+from keepwell.core.clock import from_iso, iso_ms, to_ms
+from keepwell.db import Transaction
+from keepwell.db.bulk import chunks, delete_rows, insert_rows, update_rows
+from keepwell.tracking.model import ENDED, Code, Input, Output, Run
+from keepwell.tracking.tables import HEAD, artifacts, datasets, inputs, metric_log, metrics, outputs, params, runs, tags
 
-runs = Table(
-    "runs",
-    metadata,
-    Column("id", String(40), primary_key=True),
-    Column("name", Text, nullable=False),
-    Column("kind", Text, nullable=False),
-    Column("status", String(16), nullable=False),
-    Column("model", Text),
-    Column("parent", String(40), ForeignKey("runs.id")),
-    Column("code", Json, nullable=False),
-    Column("environment", String(71)),
-    Column("machine", Json, nullable=False),
-    Column("actor", Text, nullable=False),
-    Column("started_at", String(27), nullable=False),
-    Column("finished_at", String(27)),
-    Column("error", Text),
-    Index(None, "model", "id"),
-    Index(None, "kind", "id"),
-    Index(None, "status", "id"),
-    Index(None, "parent", "id"),
-    sqlite_with_rowid=False,
-)
+__all__ = ["artifacts", "inputs", "metrics", "params", "runs", "tags"]
+
+PARENT_TAG = "mlflow.parentRunId"
+NAME_TAG = "mlflow.runName"
 
 
-def _part(name: str, *columns: Column[Any] | Index | CheckConstraint) -> Table:
-    """A table of what runs have many of, keyed by run and name."""
-    return Table(
-        name,
-        metadata,
-        Column("run_id", String(40), ForeignKey("runs.id"), primary_key=True),
-        Column("name", Text, primary_key=True),
-        *columns,
-        sqlite_with_rowid=False,
+class State(NamedTuple):
+    """What a change of a run asks first."""
+
+    no: int
+    id: str
+    experiment: int
+    gone: int
+    status: str
+    name: str
+    seq: int
+    total: int
+
+    @property
+    def ended(self) -> bool:
+        """Whether the run has ended."""
+        return self.status in ENDED
+
+
+_last = metric_log.alias("last")
+_last_seq = select(func.max(metric_log.c.seq)).where(metric_log.c.run == runs.c.no).scalar_subquery()
+_STATE = (
+    select(
+        runs.c.no, runs.c.id, runs.c.experiment, runs.c.gone, runs.c.status, runs.c.name,
+        func.coalesce(_last.c.seq, -1), func.coalesce(_last.c.total, 0),
     )
-
-
-params = _part("run_params", Column("value", Json))
-tags = _part("run_tags", Column("value", Text, nullable=False), Index(None, "name", "value"))
-metrics = _part(
-    "run_metrics",
-    Column("value", Float),
-    Column("mark", String(9)),
-    CheckConstraint("(value IS NULL) <> (mark IS NULL)", name="number_or_mark"),
-    Index(None, "name", "value"),
-)
-artifacts = _part("run_artifacts", Column("digest", String(71), nullable=False), Index(None, "digest"))
-inputs = Table(
-    "run_inputs",
-    metadata,
-    Column("run_id", String(40), ForeignKey("runs.id"), primary_key=True),
-    Column("position", Integer, primary_key=True),
-    Column("kind", Text, nullable=False),
-    Column("name", Text, nullable=False),
-    Column("id", Text),
-    Column("digest", String(71)),
-    Index(None, "digest"),
-    Index(None, "id"),
-    sqlite_with_rowid=False,
-)
-
-
-def add(tx: Transaction, run: Run) -> None:
-    """Write a new run with its params, tags and inputs."""
-    tx.execute(
-        insert(runs).values(
-            id=run.id,
-            name=run.name,
-            kind=run.kind,
-            status=run.status,
-            model=run.model,
-            parent=run.parent,
-            code=msgspec.to_builtins(run.code),
-            environment=run.environment,
-            machine=run.machine,
-            actor=run.actor,
-            started_at=run.started_at,
+    .select_from(
+        runs.outerjoin(
+            _last,
+            (_last.c.run == runs.c.no) & (_last.c.seq == _last_seq),
         )
     )
-    if run.params:
-        tx.execute(insert(params), [{"run_id": run.id, "name": n, "value": v} for n, v in run.params.items()])
-    if run.tags:
-        tx.execute(insert(tags), [{"run_id": run.id, "name": n, "value": v} for n, v in run.tags.items()])
+    .where(runs.c.id == bindparam("of_id"))
+)  # fmt: skip
+_LOCKED = _STATE.with_for_update(of=runs, key_share=True)
+_NEXT = select(func.coalesce(func.max(runs.c.no), 0) + 1)
+_PARAMS = select(params.c.name, params.c.value, params.c.rest).where(params.c.run == bindparam("of_run"))
+_TAG_NAMES = select(tags.c.name).where(tags.c.run == bindparam("of_run"))
+_SET_TAG = (
+    update(tags)
+    .where(tags.c.run == bindparam("of_run"), tags.c.name == bindparam("of_name"))
+    .values(value=bindparam("new_value"), rest=bindparam("new_rest"))
+)
+_DROP_TAG = delete(tags).where(tags.c.run == bindparam("of_run"), tags.c.name == bindparam("of_name"))
+_RUN_COLUMNS = ("no", "id", "experiment", "started", "finished", "name", "kind", "status", "model", "parent", "user",
+                "actor", "environment", "code", "machine", "error")  # fmt: skip
+
+
+def add(tx: Transaction, run: Run, texts: Mapping[str, tuple[str, bool]]) -> int:
+    """Write a new run with its params (as text), tags and inputs; return its number."""
+    no: int = tx.scalar(_NEXT) or 1
+    row = (
+        no, run.id, run.experiment, to_ms(from_iso(run.started_at)), None, run.name, run.kind, run.status, run.model,
+        run.parent, run.user, run.actor, run.environment, msgspec.json.encode(run.code).decode(),
+        msgspec.json.encode(run.machine).decode(), run.error,
+    )  # fmt: skip
+    insert_rows(tx, runs, _RUN_COLUMNS, [row])
+    add_params(tx, no, run.experiment, texts)
+    add_tags(tx, no, run.experiment, run.tags)
     if run.inputs:
-        rows = [{"run_id": run.id, "position": i, **msgspec.to_builtins(one)} for i, one in enumerate(run.inputs)]
-        tx.execute(insert(inputs), rows)
+        add_inputs(tx, no, run.experiment, 0, [(one, None) for one in run.inputs])
+    return no
 
 
-def finish(
-    tx: Transaction,
-    run_id: str,
-    status: Status,
-    finished_at: str,
-    error: str | None,
-    found: dict[str, float | Mark],
-    made: dict[str, str],
+def add_params(tx: Transaction, no: int, experiment: int, texts: Mapping[str, tuple[str, bool]]) -> None:
+    """Write params that are new to a run."""
+    rows = [(no, name, experiment, *split(text), int(json)) for name, (text, json) in texts.items()]
+    insert_rows(tx, params, ("run", "name", "experiment", "value", "rest", "json"), rows)
+
+
+def add_tags(tx: Transaction, no: int, experiment: int, values: Mapping[str, str]) -> None:
+    """Write tags that are new to a run."""
+    rows = [(no, name, experiment, *split(value)) for name, value in values.items()]
+    insert_rows(tx, tags, ("run", "name", "experiment", "value", "rest"), rows)
+
+
+def set_tags(tx: Transaction, no: int, experiment: int, values: Mapping[str, str]) -> None:
+    """Write tags, over those that are there."""
+    there = set(tx.scalars(_TAG_NAMES, {"of_run": no}))
+    add_tags(tx, no, experiment, {name: value for name, value in values.items() if name not in there})
+    rows = [(no, name, *split(value)) for name, value in values.items() if name in there]
+    update_rows(tx, _SET_TAG, ("of_run", "of_name", "new_value", "new_rest"), rows)
+
+
+def delete_tag(tx: Transaction, no: int, name: str) -> bool:
+    """Delete a tag; return whether it was there."""
+    there = name in set(tx.scalars(_TAG_NAMES, {"of_run": no}))
+    delete_rows(tx, _DROP_TAG, ("of_run", "of_name"), [(no, name)])
+    return there
+
+
+def param_texts(tx: Transaction, no: int) -> dict[str, str]:
+    """Return a run's params as text."""
+    return {name: value + (rest or "") for name, value, rest in tx.execute(_PARAMS, {"of_run": no})}
+
+
+def add_inputs(
+    tx: Transaction, no: int, experiment: int, position: int, given: Sequence[tuple[Input, int | None]]
 ) -> None:
-    """End a run: its status, metrics and artifacts."""
-    tx.execute(update(runs).where(runs.c.id == run_id).values(status=status, finished_at=finished_at, error=error))
-    if found:
-        rows = [
-            {"run_id": run_id, "name": n, "value": None, "mark": v}
-            if isinstance(v, str)
-            else {"run_id": run_id, "name": n, "value": v, "mark": None}
-            for n, v in found.items()
-        ]
-        tx.execute(insert(metrics), rows)
-    if made:
-        tx.execute(insert(artifacts), [{"run_id": run_id, "name": n, "digest": d} for n, d in made.items()])
+    """Write inputs from a position on, each with the number of the logged dataset that it is."""
+    columns = ("run", "position", "experiment", "kind", "name", "id", "digest", "context", "dataset", "tags")
+    rows = [
+        (no, position + n, experiment, one.kind, one.name, one.id, one.digest, one.tags.get("mlflow.data.context"),
+         dataset, msgspec.json.encode(one.tags).decode() if one.tags else None)
+        for n, (one, dataset) in enumerate(given)
+    ]  # fmt: skip
+    insert_rows(tx, inputs, columns, rows)
+
+
+def state(tx: Transaction, run_id: str, *, lock: bool) -> State | None:
+    """Return what a change of a run asks first; with `lock` nobody else changes the run until this transaction ends."""
+    row = tx.execute(_LOCKED if lock else _STATE, {"of_id": run_id}).first()
+    return State(*row) if row else None
+
+
+def set_fields(tx: Transaction, no: int, **values: object) -> None:
+    """Set columns of a run."""
+    tx.execute(update(runs).where(runs.c.no == no).values(**values))
+
+
+def clear_parent(tx: Transaction, no: int) -> bool:
+    """Forget a run's parent; return whether it had one."""
+    had = (runs.c.no == no) & runs.c.parent.is_not(None)
+    return tx.execute(update(runs).where(had).values(parent=None)).rowcount > 0
+
+
+def number(tx: Transaction, run_id: str) -> int | None:
+    """Return a run's number."""
+    return tx.scalar(select(runs.c.no).where(runs.c.id == run_id))
+
+
+def numbers(tx: Transaction, run_ids: Sequence[str]) -> dict[str, int]:
+    """Return the numbers of the runs that there are."""
+    found: dict[str, int] = {}
+    for part in chunks(run_ids, 1_000):
+        found |= {row.id: row.no for row in tx.execute(select(runs.c.id, runs.c.no).where(runs.c.id.in_(part)))}
+    return found
 
 
 def get(tx: Transaction, run_id: str) -> Run | None:
     """Return one run, whole."""
     row = tx.execute(select(runs).where(runs.c.id == run_id)).first()
-    return _whole(tx, [row])[0] if row else None
+    return whole(tx, [row])[0] if row else None
+
+
+def by_number(tx: Transaction, found: Sequence[int]) -> list[Run]:
+    """Return the runs of some numbers, whole, in that order."""
+    rows = {row.no: row for row in tx.execute(select(runs).where(runs.c.no.in_(found)))}
+    return whole(tx, [rows[no] for no in found])
 
 
 def find(
@@ -153,8 +181,8 @@ def find(
     before: str | None,
     limit: int,
 ) -> list[Run]:
-    """Return runs newest first, whole, with one query a table."""
-    query = select(runs).order_by(runs.c.id.desc()).limit(limit)
+    """Return active runs newest first, whole, with one query a table."""
+    query = select(runs).where(runs.c.gone == 0).order_by(runs.c.id.desc()).limit(limit)
     for column, wanted in (
         (runs.c.model, model),
         (runs.c.kind, kind),
@@ -165,19 +193,33 @@ def find(
             query = query.where(column == wanted)
     if before is not None:
         query = query.where(runs.c.id < before)
-    return _whole(tx, tx.execute(query).all())
+    return whole(tx, tx.execute(query).all())
 
 
 def with_input(tx: Transaction, *, input_id: str | None, digest: str | None, limit: int) -> list[str]:
     """Return the ids of runs that read something, newest first."""
-    query = select(inputs.c.run_id).distinct().order_by(inputs.c.run_id.desc()).limit(limit)
+    query = select(runs.c.id).join(inputs, inputs.c.run == runs.c.no).distinct().order_by(runs.c.id.desc()).limit(limit)
     query = query.where(inputs.c.id == input_id) if input_id is not None else query.where(inputs.c.digest == digest)
     return list(tx.execute(query).scalars())
 
 
-def _whole(tx: Transaction, rows: Sequence[Row[Any]]) -> list[Run]:
-    ids = [row.id for row in rows]
-    parts = {table.name: _grouped(tx, table, ids) for table in (params, tags, metrics, artifacts, inputs)}
+def whole(tx: Transaction, rows: Sequence[Any]) -> list[Run]:
+    """Return runs with all they have, one query a table."""
+    nos = [row.no for row in rows]
+    of_params: defaultdict[int, dict[str, Any]] = defaultdict(dict)
+    for no, name, value, rest, json in _of(tx, params, nos, "value", "rest", "json"):
+        text = value if rest is None else value + rest
+        of_params[no][name] = msgspec.json.decode(text) if json else text
+    of_tags: defaultdict[int, dict[str, str]] = defaultdict(dict)
+    for no, name, value, rest in _of(tx, tags, nos, "value", "rest"):
+        of_tags[no][name] = value if rest is None else value + rest
+    of_metrics: defaultdict[int, dict[str, Any]] = defaultdict(dict)
+    for no, name, value, mark in _of(tx, metrics, nos, "value", "mark"):
+        of_metrics[no][name] = value if mark is None else mark
+    of_artifacts: defaultdict[str, dict[str, str]] = defaultdict(dict)
+    for owner, path, digest in _artifacts(tx, [row.id for row in rows]):
+        of_artifacts[owner][path] = digest
+    of_inputs, of_outputs = _inputs(tx, nos), _outputs(tx, nos)
     return [
         Run(
             id=row.id,
@@ -186,26 +228,64 @@ def _whole(tx: Transaction, rows: Sequence[Row[Any]]) -> list[Run]:
             status=row.status,
             model=row.model,
             parent=row.parent,
-            params={p.name: p.value for p in parts["run_params"][row.id]},
-            metrics={m.name: m.value if m.mark is None else m.mark for m in parts["run_metrics"][row.id]},
-            tags={t.name: t.value for t in parts["run_tags"][row.id]},
-            inputs=[Input(kind=i.kind, name=i.name, id=i.id, digest=i.digest) for i in parts["run_inputs"][row.id]],
-            artifacts={a.name: a.digest for a in parts["run_artifacts"][row.id]},
+            params=of_params[row.no],
+            metrics=of_metrics[row.no],
+            tags=of_tags[row.no],
+            inputs=of_inputs[row.no],
+            artifacts=of_artifacts[row.id],
             code=msgspec.convert(row.code, Code),
             environment=row.environment,
             machine=row.machine,
             actor=row.actor,
-            started_at=row.started_at,
-            finished_at=row.finished_at,
+            started_at=iso_ms(row.started),
+            finished_at=None if row.finished is None else iso_ms(row.finished),
             error=row.error,
+            experiment=row.experiment,
+            user=row.user,
+            lifecycle="deleted" if row.gone else "active",
+            deleted_at=None if row.deleted is None else iso_ms(row.deleted),
+            outputs=of_outputs[row.no],
         )
         for row in rows
     ]
 
 
-def _grouped(tx: Transaction, table: Table, ids: Iterable[str]) -> defaultdict[str, list[Row[Any]]]:
-    found: defaultdict[str, list[Row[Any]]] = defaultdict(list)
-    query = select(table).where(table.c.run_id.in_(list(ids))).order_by(*table.primary_key.columns)
-    for row in tx.execute(query):
-        found[row.run_id].append(row)
+def split(text: str) -> tuple[str, str | None]:
+    """Return a text as the two columns it is stored in."""
+    return (text, None) if len(text) <= HEAD else (text[:HEAD], text[HEAD:])
+
+
+def _of(tx: Transaction, table: Table, nos: Iterable[int], *columns: str) -> Iterable[Any]:
+    query = select(table.c.run, table.c.name, *(table.c[name] for name in columns))
+    for part in chunks(list(nos), 1_000):
+        yield from tx.execute(query.where(table.c.run.in_(part)).order_by(table.c.run, table.c.name)).all()
+
+
+def _artifacts(tx: Transaction, owners: Sequence[str]) -> Iterable[Any]:
+    query = select(artifacts.c.owner, artifacts.c.path, artifacts.c.digest)
+    for part in chunks(owners, 1_000):
+        yield from tx.execute(query.where(artifacts.c.owner.in_(part)).order_by(artifacts.c.path)).all()
+
+
+def _inputs(tx: Transaction, nos: Sequence[int]) -> defaultdict[int, list[Input]]:
+    found: defaultdict[int, list[Input]] = defaultdict(list)
+    d = datasets.c
+    query = select(inputs, d.source_type, d.source, d.schema.label("its_schema"), d.profile).select_from(
+        inputs.outerjoin(datasets, d.no == inputs.c.dataset)
+    )
+    for part in chunks(nos, 1_000):
+        for i in tx.execute(query.where(inputs.c.run.in_(part)).order_by(inputs.c.run, inputs.c.position)):
+            found[i.run].append(
+                Input(kind=i.kind, name=i.name, id=i.id, digest=i.digest, source_type=i.source_type, source=i.source,
+                      schema=i.its_schema, profile=i.profile, tags=i.tags or {})
+            )  # fmt: skip
+    return found
+
+
+def _outputs(tx: Transaction, nos: Sequence[int]) -> defaultdict[int, list[Output]]:
+    found: defaultdict[int, list[Output]] = defaultdict(list)
+    for part in chunks(nos, 1_000):
+        query = select(outputs).where(outputs.c.run.in_(part)).order_by(outputs.c.run, outputs.c.step, outputs.c.model)
+        for one in tx.execute(query):
+            found[one.run].append(Output(one.model, one.step))
     return found

@@ -27,6 +27,19 @@ def upgrade(op: Operations) -> None:  # noqa: PLR0915
     op.create_index(op.f("ix_approvals_state_model"), "approvals", ["state", "model"], unique=False)
     op.create_index(op.f("ix_approvals_version_id_seq"), "approvals", ["version_id", "seq"], unique=False)
     op.create_table(
+        "artifacts",
+        sa.Column("owner", sa.String(length=40), nullable=False),
+        sa.Column("path", sa.Text(), nullable=False),
+        sa.Column("fold", sa.Text(), nullable=False),
+        sa.Column("digest", sa.String(length=71), nullable=False),
+        sa.Column("size", sa.BigInteger(), nullable=True),
+        sa.Column("at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("owner", "path", name=op.f("pk_artifacts")),
+        sa.UniqueConstraint("owner", "fold", name=op.f("uq_artifacts_owner_fold")),
+        sqlite_with_rowid=False,
+    )
+    op.create_index(op.f("ix_artifacts_digest"), "artifacts", ["digest"], unique=False)
+    op.create_table(
         "charters",
         sa.Column("model_key", sa.Text(), nullable=False),
         sa.Column("number", sa.Integer(), autoincrement=False, nullable=False),
@@ -116,6 +129,16 @@ def upgrade(op: Operations) -> None:  # noqa: PLR0915
         sa.Column("n", sa.Integer(), nullable=False),
         sa.PrimaryKeyConstraint("version_id", "slice", "subject", "metric", name=op.f("pk_evidence")),
         sqlite_with_rowid=False,
+    )
+    op.create_table(
+        "experiments",
+        sa.Column("id", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("gone", sa.SmallInteger(), server_default="0", nullable=False),
+        sa.Column("created", sa.BigInteger(), nullable=False),
+        sa.Column("updated", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_experiments")),
+        sa.UniqueConstraint("name", name=op.f("uq_experiments_name")),
     )
     op.create_table(
         "fleet_members",
@@ -373,29 +396,6 @@ def upgrade(op: Operations) -> None:  # noqa: PLR0915
         sqlite_with_rowid=False,
     )
     op.create_table(
-        "runs",
-        sa.Column("id", sa.String(length=40), nullable=False),
-        sa.Column("name", sa.Text(), nullable=False),
-        sa.Column("kind", sa.Text(), nullable=False),
-        sa.Column("status", sa.String(length=16), nullable=False),
-        sa.Column("model", sa.Text(), nullable=True),
-        sa.Column("parent", sa.String(length=40), nullable=True),
-        sa.Column("code", sa.Text(), nullable=False),
-        sa.Column("environment", sa.String(length=71), nullable=True),
-        sa.Column("machine", sa.Text(), nullable=False),
-        sa.Column("actor", sa.Text(), nullable=False),
-        sa.Column("started_at", sa.String(length=27), nullable=False),
-        sa.Column("finished_at", sa.String(length=27), nullable=True),
-        sa.Column("error", sa.Text(), nullable=True),
-        sa.ForeignKeyConstraint(["parent"], ["runs.id"], name=op.f("fk_runs_parent_runs")),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_runs")),
-        sqlite_with_rowid=False,
-    )
-    op.create_index(op.f("ix_runs_kind_id"), "runs", ["kind", "id"], unique=False)
-    op.create_index(op.f("ix_runs_model_id"), "runs", ["model", "id"], unique=False)
-    op.create_index(op.f("ix_runs_parent_id"), "runs", ["parent", "id"], unique=False)
-    op.create_index(op.f("ix_runs_status_id"), "runs", ["status", "id"], unique=False)
-    op.create_table(
         "scorings",
         sa.Column("id", sa.String(length=32), nullable=False),
         sa.Column("model", sa.Text(), nullable=False),
@@ -467,6 +467,13 @@ def upgrade(op: Operations) -> None:  # noqa: PLR0915
     op.create_index(op.f("ix_signals_model_segment"), "signals", ["model", "segment"], unique=False)
     op.create_index(op.f("ix_signals_model_state_kind"), "signals", ["model", "state", "kind"], unique=False)
     op.create_table(
+        "tracking_numbers",
+        sa.Column("name", sa.String(length=32), nullable=False),
+        sa.Column("last", sa.Integer(), nullable=False),
+        sa.PrimaryKeyConstraint("name", name=op.f("pk_tracking_numbers")),
+        sqlite_with_rowid=False,
+    )
+    op.create_table(
         "verdict_gates",
         sa.Column("version_id", sa.String(length=32), nullable=False),
         sa.Column("seq", sa.Integer(), autoincrement=False, nullable=False),
@@ -496,6 +503,17 @@ def upgrade(op: Operations) -> None:  # noqa: PLR0915
         sqlite_with_rowid=False,
     )
     op.create_index(op.f("ix_verdicts_model_seq"), "verdicts", ["model", "seq"], unique=False)
+    op.create_table(
+        "experiment_tags",
+        sa.Column("experiment", sa.Integer(), nullable=False),
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("value", sa.Text(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["experiment"], ["experiments.id"], name=op.f("fk_experiment_tags_experiment_experiments")
+        ),
+        sa.PrimaryKeyConstraint("experiment", "name", name=op.f("pk_experiment_tags")),
+        sqlite_with_rowid=False,
+    )
     op.create_table(
         "identity_credentials",
         sa.Column("id", sa.Text(), nullable=False),
@@ -529,6 +547,46 @@ def upgrade(op: Operations) -> None:  # noqa: PLR0915
         sa.PrimaryKeyConstraint("what", "name", "incident", name=op.f("pk_incident_touches")),
     )
     op.create_index(op.f("ix_incident_touches_incident"), "incident_touches", ["incident"], unique=False)
+    op.create_table(
+        "logged_datasets",
+        sa.Column("no", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("experiment", sa.Integer(), nullable=False),
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("digest", sa.Text(), nullable=False),
+        sa.Column("source_type", sa.Text(), nullable=False),
+        sa.Column("source", sa.Text(), nullable=False),
+        sa.Column("schema", sa.Text(), nullable=True),
+        sa.Column("profile", sa.Text(), nullable=True),
+        sa.ForeignKeyConstraint(
+            ["experiment"], ["experiments.id"], name=op.f("fk_logged_datasets_experiment_experiments")
+        ),
+        sa.PrimaryKeyConstraint("no", name=op.f("pk_logged_datasets")),
+        sa.UniqueConstraint("experiment", "name", "digest", name=op.f("uq_logged_datasets_experiment_name_digest")),
+    )
+    op.create_table(
+        "logged_models",
+        sa.Column("id", sa.String(length=40), nullable=False),
+        sa.Column("experiment", sa.Integer(), nullable=False),
+        sa.Column("gone", sa.SmallInteger(), server_default="0", nullable=False),
+        sa.Column("created", sa.BigInteger(), nullable=False),
+        sa.Column("updated", sa.BigInteger(), nullable=False),
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("model_type", sa.Text(), nullable=True),
+        sa.Column("status", sa.String(length=16), nullable=False),
+        sa.Column("run", sa.String(length=40), nullable=True),
+        sa.ForeignKeyConstraint(
+            ["experiment"], ["experiments.id"], name=op.f("fk_logged_models_experiment_experiments")
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_logged_models")),
+        sqlite_with_rowid=False,
+    )
+    op.create_index(
+        op.f("ix_logged_models_experiment_gone_created"),
+        "logged_models",
+        ["experiment", "gone", "created"],
+        unique=False,
+    )
+    op.create_index(op.f("ix_logged_models_run"), "logged_models", ["run"], unique=False)
     op.create_table(
         "loop_ticks",
         sa.Column("seq", sa.Integer(), nullable=False),
@@ -611,60 +669,72 @@ def upgrade(op: Operations) -> None:  # noqa: PLR0915
         "ix_pipeline_steps_done", "pipeline_steps", ["key"], unique=False, sqlite_where=sa.text("state = 'done'")
     )
     op.create_table(
-        "run_artifacts",
-        sa.Column("run_id", sa.String(length=40), nullable=False),
+        "runs",
+        sa.Column("no", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("id", sa.String(length=40), nullable=False),
+        sa.Column("experiment", sa.Integer(), nullable=False),
+        sa.Column("gone", sa.SmallInteger(), server_default="0", nullable=False),
+        sa.Column("started", sa.BigInteger(), nullable=False),
+        sa.Column("finished", sa.BigInteger(), nullable=True),
+        sa.Column("deleted", sa.BigInteger(), nullable=True),
         sa.Column("name", sa.Text(), nullable=False),
-        sa.Column("digest", sa.String(length=71), nullable=False),
-        sa.ForeignKeyConstraint(["run_id"], ["runs.id"], name=op.f("fk_run_artifacts_run_id_runs")),
-        sa.PrimaryKeyConstraint("run_id", "name", name=op.f("pk_run_artifacts")),
-        sqlite_with_rowid=False,
-    )
-    op.create_index(op.f("ix_run_artifacts_digest"), "run_artifacts", ["digest"], unique=False)
-    op.create_table(
-        "run_inputs",
-        sa.Column("run_id", sa.String(length=40), nullable=False),
-        sa.Column("position", sa.Integer(), nullable=False),
         sa.Column("kind", sa.Text(), nullable=False),
-        sa.Column("name", sa.Text(), nullable=False),
-        sa.Column("id", sa.Text(), nullable=True),
-        sa.Column("digest", sa.String(length=71), nullable=True),
-        sa.ForeignKeyConstraint(["run_id"], ["runs.id"], name=op.f("fk_run_inputs_run_id_runs")),
-        sa.PrimaryKeyConstraint("run_id", "position", name=op.f("pk_run_inputs")),
-        sqlite_with_rowid=False,
+        sa.Column("status", sa.String(length=16), nullable=False),
+        sa.Column("model", sa.Text(), nullable=True),
+        sa.Column("parent", sa.String(length=40), nullable=True),
+        sa.Column("user", sa.Text(), nullable=True),
+        sa.Column("actor", sa.Text(), nullable=False),
+        sa.Column("environment", sa.String(length=71), nullable=True),
+        sa.Column("code", sa.Text(), nullable=False),
+        sa.Column("machine", sa.Text(), nullable=False),
+        sa.Column("error", sa.Text(), nullable=True),
+        sa.ForeignKeyConstraint(["experiment"], ["experiments.id"], name=op.f("fk_runs_experiment_experiments")),
+        sa.ForeignKeyConstraint(["parent"], ["runs.id"], name=op.f("fk_runs_parent_runs")),
+        sa.PrimaryKeyConstraint("no", name=op.f("pk_runs")),
+        sa.UniqueConstraint("id", name=op.f("uq_runs_id")),
     )
-    op.create_index(op.f("ix_run_inputs_digest"), "run_inputs", ["digest"], unique=False)
-    op.create_index(op.f("ix_run_inputs_id"), "run_inputs", ["id"], unique=False)
+    op.create_index(op.f("ix_runs_experiment_gone_started"), "runs", ["experiment", "gone", "started"], unique=False)
+    op.create_index(op.f("ix_runs_kind_id"), "runs", ["kind", "id"], unique=False)
+    op.create_index(op.f("ix_runs_model_id"), "runs", ["model", "id"], unique=False)
+    op.create_index(op.f("ix_runs_parent_id"), "runs", ["parent", "id"], unique=False)
+    op.create_index(op.f("ix_runs_status_id"), "runs", ["status", "id"], unique=False)
     op.create_table(
-        "run_metrics",
-        sa.Column("run_id", sa.String(length=40), nullable=False),
+        "logged_model_metrics",
+        sa.Column("model", sa.String(length=40), nullable=False),
         sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("at", sa.BigInteger(), nullable=False),
+        sa.Column("step", sa.BigInteger(), nullable=False),
+        sa.Column("run", sa.String(length=40), nullable=False),
         sa.Column("value", sa.Float(), nullable=True),
         sa.Column("mark", sa.String(length=9), nullable=True),
-        sa.CheckConstraint("(value IS NULL) <> (mark IS NULL)", name="number_or_mark"),
-        sa.ForeignKeyConstraint(["run_id"], ["runs.id"], name=op.f("fk_run_metrics_run_id_runs")),
-        sa.PrimaryKeyConstraint("run_id", "name", name=op.f("pk_run_metrics")),
-        sqlite_with_rowid=False,
-    )
-    op.create_index(op.f("ix_run_metrics_name_value"), "run_metrics", ["name", "value"], unique=False)
-    op.create_table(
-        "run_params",
-        sa.Column("run_id", sa.String(length=40), nullable=False),
-        sa.Column("name", sa.Text(), nullable=False),
-        sa.Column("value", sa.Text(), nullable=True),
-        sa.ForeignKeyConstraint(["run_id"], ["runs.id"], name=op.f("fk_run_params_run_id_runs")),
-        sa.PrimaryKeyConstraint("run_id", "name", name=op.f("pk_run_params")),
+        sa.Column("dataset_name", sa.Text(), nullable=True),
+        sa.Column("dataset_digest", sa.Text(), nullable=True),
+        sa.ForeignKeyConstraint(
+            ["model"], ["logged_models.id"], name=op.f("fk_logged_model_metrics_model_logged_models")
+        ),
+        sa.PrimaryKeyConstraint("model", "name", "at", "step", "run", name=op.f("pk_logged_model_metrics")),
         sqlite_with_rowid=False,
     )
     op.create_table(
-        "run_tags",
-        sa.Column("run_id", sa.String(length=40), nullable=False),
+        "logged_model_params",
+        sa.Column("model", sa.String(length=40), nullable=False),
         sa.Column("name", sa.Text(), nullable=False),
         sa.Column("value", sa.Text(), nullable=False),
-        sa.ForeignKeyConstraint(["run_id"], ["runs.id"], name=op.f("fk_run_tags_run_id_runs")),
-        sa.PrimaryKeyConstraint("run_id", "name", name=op.f("pk_run_tags")),
+        sa.ForeignKeyConstraint(
+            ["model"], ["logged_models.id"], name=op.f("fk_logged_model_params_model_logged_models")
+        ),
+        sa.PrimaryKeyConstraint("model", "name", name=op.f("pk_logged_model_params")),
         sqlite_with_rowid=False,
     )
-    op.create_index(op.f("ix_run_tags_name_value"), "run_tags", ["name", "value"], unique=False)
+    op.create_table(
+        "logged_model_tags",
+        sa.Column("model", sa.String(length=40), nullable=False),
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("value", sa.Text(), nullable=False),
+        sa.ForeignKeyConstraint(["model"], ["logged_models.id"], name=op.f("fk_logged_model_tags_model_logged_models")),
+        sa.PrimaryKeyConstraint("model", "name", name=op.f("pk_logged_model_tags")),
+        sqlite_with_rowid=False,
+    )
     op.create_table(
         "loop_decisions",
         sa.Column("tick", sa.Integer(), nullable=False),
@@ -693,6 +763,26 @@ def upgrade(op: Operations) -> None:  # noqa: PLR0915
     )
     op.create_index(op.f("ix_loop_outcomes_tick"), "loop_outcomes", ["tick"], unique=False)
     op.create_table(
+        "metric_chunks",
+        sa.Column("run", sa.Integer(), nullable=False),
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("chunk", sa.Integer(), nullable=False),
+        sa.Column("points", sa.Integer(), nullable=False),
+        sa.Column("data", sa.LargeBinary(), nullable=False),
+        sa.ForeignKeyConstraint(["run"], ["runs.no"], name=op.f("fk_metric_chunks_run_runs")),
+        sa.PrimaryKeyConstraint("run", "name", "chunk", name=op.f("pk_metric_chunks")),
+    )
+    op.create_table(
+        "metric_log",
+        sa.Column("run", sa.Integer(), nullable=False),
+        sa.Column("seq", sa.Integer(), nullable=False),
+        sa.Column("points", sa.Integer(), nullable=False),
+        sa.Column("total", sa.Integer(), nullable=False),
+        sa.Column("data", sa.LargeBinary(), nullable=False),
+        sa.ForeignKeyConstraint(["run"], ["runs.no"], name=op.f("fk_metric_log_run_runs")),
+        sa.PrimaryKeyConstraint("run", "seq", name=op.f("pk_metric_log")),
+    )
+    op.create_table(
         "model_versions",
         sa.Column("id", sa.String(length=32), nullable=False),
         sa.Column("model", sa.Text(), nullable=False),
@@ -713,6 +803,90 @@ def upgrade(op: Operations) -> None:  # noqa: PLR0915
     )
     op.create_index(op.f("ix_model_versions_batch"), "model_versions", ["batch"], unique=False)
     op.create_index(op.f("ix_model_versions_model_state"), "model_versions", ["model", "state"], unique=False)
+    op.create_table(
+        "run_inputs",
+        sa.Column("run", sa.Integer(), nullable=False),
+        sa.Column("position", sa.Integer(), nullable=False),
+        sa.Column("experiment", sa.Integer(), nullable=False),
+        sa.Column("kind", sa.Text(), nullable=False),
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("id", sa.Text(), nullable=True),
+        sa.Column("digest", sa.Text(), nullable=True),
+        sa.Column("context", sa.Text(), nullable=True),
+        sa.Column("dataset", sa.Integer(), nullable=True),
+        sa.Column("tags", sa.Text(), nullable=True),
+        sa.ForeignKeyConstraint(
+            ["dataset"], ["logged_datasets.no"], name=op.f("fk_run_inputs_dataset_logged_datasets")
+        ),
+        sa.ForeignKeyConstraint(["run"], ["runs.no"], name=op.f("fk_run_inputs_run_runs")),
+        sa.PrimaryKeyConstraint("run", "position", name=op.f("pk_run_inputs")),
+        sqlite_with_rowid=False,
+    )
+    op.create_index(op.f("ix_run_inputs_digest"), "run_inputs", ["digest"], unique=False)
+    op.create_index(op.f("ix_run_inputs_experiment_kind"), "run_inputs", ["experiment", "kind"], unique=False)
+    op.create_index(op.f("ix_run_inputs_id"), "run_inputs", ["id"], unique=False)
+    op.create_table(
+        "run_metrics",
+        sa.Column("run", sa.Integer(), nullable=False),
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("experiment", sa.Integer(), nullable=False),
+        sa.Column("value", sa.Float(), nullable=True),
+        sa.Column("mark", sa.String(length=9), nullable=True),
+        sa.Column("step", sa.BigInteger(), nullable=False),
+        sa.Column("at", sa.BigInteger(), nullable=False),
+        sa.CheckConstraint("(value IS NULL) = (COALESCE(mark, '') IN ('NaN', 'unknown'))", name="number_or_mark"),
+        sa.ForeignKeyConstraint(["run"], ["runs.no"], name=op.f("fk_run_metrics_run_runs")),
+        sa.PrimaryKeyConstraint("run", "name", name=op.f("pk_run_metrics")),
+        sqlite_with_rowid=False,
+    )
+    op.create_index(
+        op.f("ix_run_metrics_experiment_name_value_run"),
+        "run_metrics",
+        ["experiment", "name", "value", "run"],
+        unique=False,
+    )
+    op.create_table(
+        "run_outputs",
+        sa.Column("run", sa.Integer(), nullable=False),
+        sa.Column("model", sa.String(length=40), nullable=False),
+        sa.Column("step", sa.BigInteger(), nullable=False),
+        sa.ForeignKeyConstraint(["run"], ["runs.no"], name=op.f("fk_run_outputs_run_runs")),
+        sa.PrimaryKeyConstraint("run", "model", name=op.f("pk_run_outputs")),
+        sqlite_with_rowid=False,
+    )
+    op.create_index(op.f("ix_run_outputs_model"), "run_outputs", ["model"], unique=False)
+    op.create_table(
+        "run_params",
+        sa.Column("run", sa.Integer(), nullable=False),
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("experiment", sa.Integer(), nullable=False),
+        sa.Column("value", sa.String(length=200), nullable=False),
+        sa.Column("rest", sa.Text(), nullable=True),
+        sa.Column("json", sa.SmallInteger(), server_default="0", nullable=False),
+        sa.ForeignKeyConstraint(["run"], ["runs.no"], name=op.f("fk_run_params_run_runs")),
+        sa.PrimaryKeyConstraint("run", "name", name=op.f("pk_run_params")),
+        sqlite_with_rowid=False,
+    )
+    op.create_index(
+        op.f("ix_run_params_experiment_name_value_run"),
+        "run_params",
+        ["experiment", "name", "value", "run"],
+        unique=False,
+    )
+    op.create_table(
+        "run_tags",
+        sa.Column("run", sa.Integer(), nullable=False),
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("experiment", sa.Integer(), nullable=False),
+        sa.Column("value", sa.String(length=200), nullable=False),
+        sa.Column("rest", sa.Text(), nullable=True),
+        sa.ForeignKeyConstraint(["run"], ["runs.no"], name=op.f("fk_run_tags_run_runs")),
+        sa.PrimaryKeyConstraint("run", "name", name=op.f("pk_run_tags")),
+        sqlite_with_rowid=False,
+    )
+    op.create_index(
+        op.f("ix_run_tags_experiment_name_value_run"), "run_tags", ["experiment", "name", "value", "run"], unique=False
+    )
     op.create_table(
         "champions",
         sa.Column("seq", sa.Integer(), autoincrement=False, nullable=False),
