@@ -17,12 +17,14 @@ def open_house(settings: Settings, *, clock: Clock | None = None, ids: Ids | Non
 
     Raises:
         InvalidInput: a setting cannot be used.
+        NotInstalled: the driver of the database is missing.
         Unavailable: the database or the folder cannot be opened.
     """
     if settings.failpoints:
         failpoints.arm(settings.failpoints)
     settings.home.mkdir(parents=True, exist_ok=True, mode=0o700)
-    database = connect(settings.database)
+    backups = None if settings.backed_up else settings.home / "backups"
+    database = connect(settings.database, connections=settings.connections, backups=backups)
     migrate(database)
     chosen = clock or SystemClock()
     return Kit(

@@ -19,16 +19,21 @@ class Settings:
         database: SQLAlchemy URL; by default a SQLite file in `home`.
         failpoints: armed failpoints, `name:action[@n]` separated by commas; empty in production.
         workers: processes that run steps and training.
+        connections: the most connections to PostgreSQL that one process has at a time.
+        backed_up: whether whoever runs this says that PostgreSQL's database is backed up, so that it can be migrated
+            without a dump.
     """
 
     home: Path
     database: str
     failpoints: str = ""
     workers: int = 2
+    connections: int = 20
+    backed_up: bool = False
 
 
 def read_settings(home: str | None = None, environment: Mapping[str, str] | None = None) -> Settings:
-    """Return the settings from `--home` and the variables KEEPWELL_HOME, KEEPWELL_DATABASE, KEEPWELL_WORKERS.
+    """Return the settings from `--home` and the environment's KEEPWELL_ variables.
 
     Raises:
         InvalidInput: a variable has a value that cannot be used.
@@ -41,11 +46,16 @@ def read_settings(home: str | None = None, environment: Mapping[str, str] | None
     workers = env.get("KEEPWELL_WORKERS", str(min(os.cpu_count() or 1, 8)))
     if not workers.isdigit() or not 1 <= int(workers) <= 256:
         raise InvalidInput("KEEPWELL_WORKERS must be a whole number from 1 to 256.", where="KEEPWELL_WORKERS")
+    connections = env.get("KEEPWELL_CONNECTIONS", "20")
+    if not connections.isdigit() or not 4 <= int(connections) <= 1000:
+        raise InvalidInput("KEEPWELL_CONNECTIONS must be a whole number from 4 to 1000.", where="KEEPWELL_CONNECTIONS")
     return Settings(
         home=folder,
         database=env.get("KEEPWELL_DATABASE") or f"sqlite:///{folder / 'keepwell.db'}",
         failpoints=env.get("KEEPWELL_FAILPOINTS", ""),
         workers=int(workers),
+        connections=int(connections),
+        backed_up=env.get("KEEPWELL_BACKED_UP", "") not in ("", "0"),
     )
 
 

@@ -218,7 +218,7 @@ def test_a_folder_that_cannot_be_made(tmp_path):
         pass
 
 
-@pytest.mark.parametrize("url", ["", "nonsense", "postgresql://localhost/x", "mysql://x"])
+@pytest.mark.parametrize("url", ["", "nonsense", "postgresql+asyncpg://localhost/x", "mysql://x"])
 def test_urls_that_are_none_of_ours(url):
     with pytest.raises(InvalidInput):
         connect(url)

@@ -101,7 +101,7 @@ def test_what_was_never_applied_is_not_found(kit: Kit) -> None:
     put(kit)
     with read(kit.db) as tx:
         for ask in (
-            lambda: current_charter(tx, "x\0"),
+            lambda: current_charter(tx, "x"),
             lambda: charter_history(tx, "x"),
             lambda: charter_version(tx, "demand", 7),
         ):

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import sqlite3
-from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -31,7 +29,7 @@ def sentence(result: Result) -> str:
     return str(result.exception)
 
 
-def test_hand_out_a_checkpoint_export_and_verify(home, tmp_path):
+def test_hand_out_a_checkpoint_export_and_verify(home, kit, tmp_path):
     held, out = tmp_path / "held.json", tmp_path / "out.zip"
     assert "Signed 13 entries" in run(home, "audit", "checkpoint", "--out", str(held)).output
     assert json.loads(run(home, "audit", "checkpoint").output)["size"] == 13
@@ -41,9 +39,8 @@ def test_hand_out_a_checkpoint_export_and_verify(home, tmp_path):
     good = run(home, "audit", "verify", str(out), "--checkpoint", str(held))
     assert (good.exit_code, good.output.splitlines()[-1][:14]) == (0, "OK: 13 entries")
     assert run(home, "audit", "verify", "--checkpoint", str(held)).exit_code == 0  # the ledger itself
-    with closing(sqlite3.connect(home / "keepwell.db")) as raw:
-        raw.execute("UPDATE ledger_entries SET subject = 'thing:other' WHERE seq = 6")
-        raw.commit()
+    with kit.write() as tx:
+        tx.exec_driver_sql("UPDATE ledger_entries SET subject = 'thing:other' WHERE seq = 6")
     bad = run(home, "audit", "verify", "--checkpoint", str(held), "--json")
     assert bad.exit_code == 1
     assert json.loads(bad.output)["first_bad"] == 6
@@ -79,12 +76,11 @@ def test_bad_input_is_one_sentence(home, tmp_path):
     assert run(home, "audit", "verify", str(tmp_path / "nowhere")).exit_code == 1
 
 
-def test_fsck(home):
+def test_fsck(home, kit):
     clean = run(home, "fsck")
     assert (clean.exit_code, "Clean" in clean.output) == (0, True)
-    with closing(sqlite3.connect(home / "keepwell.db")) as raw:
-        raw.execute("DELETE FROM outbox WHERE seq = 6")
-        raw.commit()
+    with kit.write() as tx:
+        tx.exec_driver_sql("DELETE FROM outbox WHERE seq = 6")
     for arguments in (("fsck",), ("fsck", "--quick")):
         broken = run(home, *arguments)
         assert broken.exit_code == 8

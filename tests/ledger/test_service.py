@@ -9,7 +9,7 @@ import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sqlalchemy import func, select
+from sqlalchemy import func, select, text
 
 from keepwell.core.errors import Conflict, InvalidInput, NotFound
 from keepwell.core.events import Event
@@ -345,15 +345,16 @@ def test_a_clock_that_goes_back_is_a_remark_only(kit, filled):
 def test_a_tampered_row_is_named(kit, filled, column):
     """Whatever is put into a row by hand, the verification of the live database names it and does not fall over."""
     filled(5)
-    with kit.db.engine.connect() as raw:
-        raw.exec_driver_sql("PRAGMA query_only=OFF")
-        raw.exec_driver_sql("CREATE TABLE loose AS SELECT * FROM ledger_entries")  # without its constraints
-        raw.exec_driver_sql("DROP TABLE ledger_entries")
-        raw.exec_driver_sql("ALTER TABLE loose RENAME TO ledger_entries")
-        raw.commit()
-    for value in ("x", None, b"\xff\x00", 7, '{"a":1}\n{"b":2}', "{", "\u2028", '{"a": 1}'):
+    values = ["x", None, b"\xff\x00", 7, '{"a":1}\n{"b":2}', "{", "\u2028", '{"a": 1}']
+    with write(kit.db) as tx:
+        tx.exec_driver_sql("CREATE TABLE loose AS SELECT * FROM ledger_entries")  # without its constraints
+        tx.exec_driver_sql("DROP TABLE ledger_entries")
+        tx.exec_driver_sql("ALTER TABLE loose RENAME TO ledger_entries")
+    if kit.db.backend.name == "postgresql":
+        values = [value for value in values if value is None or isinstance(value, str)]  # what a text column takes
+    for value in values:
         with write(kit.db) as tx:
-            tx.exec_driver_sql(f"UPDATE ledger_entries SET {column} = ? WHERE seq = 3", (value,))
+            tx.execute(text(f"UPDATE ledger_entries SET {column} = :value WHERE seq = 3"), {"value": value})
         with read(kit.db) as tx:
             report = check(tx)
         if column == "commitment" and value is None:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from sqlalchemy import Column, Index, Integer, Row, String, Table, Text, func, insert, select, update
-from sqlalchemy.dialects.sqlite import insert as upsert
 
 from keepwell.core.clock import from_iso, iso
 from keepwell.datasets.model import Arrival, DatasetVersion, Finding, SourceFile
 from keepwell.db import Transaction, metadata
+from keepwell.db.portable import upsert
 from keepwell.db.schema import Json
 
 names = Table(
@@ -223,7 +223,7 @@ def remember_files(tx: Transaction, dataset: str, seen: Iterable[SourceFile]) ->
         for f in seen
     ]  # fmt: skip
     if rows:
-        query = upsert(files)
+        query = upsert(tx, files)
         changed = {name: query.excluded[name] for name in ("size", "mtime_ns", "ctime_ns", "sha256")}
         tx.execute(query.on_conflict_do_update(index_elements=["dataset", "uri"], set_=changed), rows)
 

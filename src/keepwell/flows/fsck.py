@@ -15,7 +15,6 @@ import msgspec
 from keepwell.core.digests import digest_bytes
 from keepwell.core.errors import KeepwellError, Unavailable
 from keepwell.db import read
-from keepwell.db import wal as db_wal
 from keepwell.flows import invariants
 from keepwell.flows.kit import Kit
 
@@ -47,7 +46,7 @@ def fsck(kit: Kit, *, quick: bool = False) -> list[Problem]:
     """
     found: list[Problem] = []
     with read(kit.db) as tx:
-        for wrong in invariants.all_of_rows(tx, deep=not quick):
+        for wrong in invariants.all_of_rows(tx, kit.db.backend, deep=not quick):
             found.append(Problem(*wrong))
         found += [Problem(*wrong) for wrong in invariants.ledger(tx, kit.home, deep=not quick)]
         references = invariants.references(tx)
@@ -67,12 +66,11 @@ def fsck(kit: Kit, *, quick: bool = False) -> list[Problem]:
 
 def remarks(kit: Kit) -> list[str]:
     """Return what an operator should know that breaks no promise."""
-    said = [db_wal.remark()]
+    with read(kit.db) as tx:
+        said = kit.db.backend.remarks(tx)
     if (free := kit.blobs.free_bytes()) < 1 << 30:
         said.append(f"The disk has only {free >> 20} MiB left.")
-    if kit.db.wal is not None and (size := kit.db.wal.size()) > 256 << 20:
-        said.append(f"The database's log has {size >> 20} MiB: a reader has held an old snapshot for long; restart it.")
-    return [remark for remark in said if remark]
+    return said
 
 
 def _parts(kit: Kit, manifests: Mapping[str, str], damaged: set[str]) -> dict[str, str]:

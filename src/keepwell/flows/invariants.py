@@ -30,6 +30,7 @@ from sqlalchemy import (
 from keepwell.datasets import store as datasets
 from keepwell.datasets.model import Manifest
 from keepwell.db import Transaction
+from keepwell.db.engine import Backend
 from keepwell.governance import charters_store as charters
 from keepwell.governance import identity_store as identity
 from keepwell.ledger import checkpoints, rules
@@ -57,9 +58,9 @@ class Slice(NamedTuple):
     length: int
 
 
-def all_of_rows(tx: Transaction, *, deep: bool) -> Iterator[Wrong]:
+def all_of_rows(tx: Transaction, backend: Backend, *, deep: bool) -> Iterator[Wrong]:
     """Check the rows of every capability."""
-    yield from database(tx, deep=deep)
+    yield from database(tx, backend, deep=deep)
     yield from numbers(tx)
     yield from members(tx)
     yield from holders(tx)
@@ -68,13 +69,10 @@ def all_of_rows(tx: Transaction, *, deep: bool) -> Iterator[Wrong]:
     yield from answers(tx)
 
 
-def database(tx: Transaction, *, deep: bool) -> Iterator[Wrong]:
-    """The file is sound, and every reference between rows holds."""
-    for (said,) in tx.exec_driver_sql("PRAGMA integrity_check(20)" if deep else "PRAGMA quick_check(20)"):
-        if said != "ok":
-            yield "database", "database:file", f"The database file is damaged: {said}; restore a backup."
-    for row in tx.exec_driver_sql("PRAGMA foreign_key_check").fetchmany(20):
-        yield "database", f"table:{row[0]}", f"Row {row[1]} refers to a row of {row[2]} that is not there."
+def database(tx: Transaction, backend: Backend, *, deep: bool) -> Iterator[Wrong]:
+    """What is stored is sound, and every reference between rows holds."""
+    for subject, wrong in backend.unsound(tx, deep=deep):
+        yield "database", subject, wrong
 
 
 def ledger(tx: Transaction, home: Path, *, deep: bool) -> Iterator[Wrong]:

@@ -44,9 +44,9 @@ class Kit:
         return Call(actor=actor, now=self.clock.now(), ids=self.ids, key=key)
 
     @contextmanager
-    def write(self) -> Iterator[Transaction]:
-        """A transaction that changes state, refused when the guard says so."""
-        with write(self.db) as tx:
+    def write(self, *, serial: bool = True) -> Iterator[Transaction]:
+        """A transaction that changes state, refused when the guard says so; `serial` as in `db.write`."""
+        with write(self.db, serial=serial) as tx:
             if self.guard is not None:
                 self.guard(tx)
             yield tx

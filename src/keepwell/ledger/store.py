@@ -26,6 +26,7 @@ from sqlalchemy import (
 
 from keepwell.core.clock import from_iso, iso
 from keepwell.db import Transaction, metadata
+from keepwell.db.portable import has_text
 from keepwell.db.schema import Json
 from keepwell.ledger.model import Checkpoint, Entry, PublicKey
 from keepwell.ledger.rules import Frontier
@@ -167,9 +168,7 @@ def find(
     if actor is not None:
         where.append(entries.c.actor == actor)
     if q:
-        where.append(
-            or_(*(c.contains(q, autoescape=True) for c in (entries.c.subject, entries.c.kind, entries.c.actor)))
-        )
+        where.append(or_(*(has_text(c, q) for c in (entries.c.subject, entries.c.kind, entries.c.actor))))
     if before is not None:
         where.append(entries.c.seq < before)
     if after is not None:

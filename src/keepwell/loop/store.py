@@ -26,6 +26,7 @@ from keepwell.core.clock import from_iso, iso
 from keepwell.core.digests import digest_parts
 from keepwell.db import Transaction, metadata
 from keepwell.db.bulk import insert_rows
+from keepwell.db.portable import has_text
 from keepwell.db.schema import Json
 from keepwell.loop.decisions import Decision, Hold, decode_one, kind_of, outcomes
 from keepwell.loop.ticks import Recorded, Tick
@@ -186,7 +187,7 @@ def find_decisions(
     if kinds:
         query = query.where(d.kind.in_(kinds))
     if q:
-        query = query.where(d.reason.icontains(q, autoescape=True))
+        query = query.where(has_text(d.reason, q))
     if before is not None:
         query = query.where((d.tick < before[0]) | and_(d.tick == before[0], d.place > before[1]))
     return _recorded(tx, query.order_by(d.tick.desc(), d.place).limit(limit))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Float, cast, func, select
+from sqlalchemy import ColumnElement, Float, Integer, cast, func, select
 
 from keepwell.core.clock import from_iso, iso
 from keepwell.core.errors import InvalidInput, NotFound
@@ -109,7 +109,7 @@ def _pooled(
         _mean(c[f"baseline_{metric}"], metric),
         func.sum(c.n),
         func.sum(c.volume),
-        func.min(c.complete),
+        func.min(cast(c.complete, Integer)),
     ).where(c.model == model)
     if segment is not None:
         query = query.where(c.segment == segment)

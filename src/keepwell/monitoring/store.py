@@ -24,6 +24,7 @@ from sqlalchemy import (
 
 from keepwell.core.clock import from_iso, iso
 from keepwell.db import Transaction, metadata
+from keepwell.db.portable import has_text
 from keepwell.db.schema import Json
 from keepwell.monitoring.model import Incident
 
@@ -141,7 +142,7 @@ def find_incidents(
     if segment is not None:
         query = query.where(_touches("segment", (segment,)))
     if q:
-        like = [incidents.c[c].icontains(q, autoescape=True) for c in ("title", "subject", "cause", "id")]
+        like = [has_text(incidents.c[c], q) for c in ("title", "subject", "cause", "id")]
         query = query.where(or_(*like))
     if before is not None:
         query = query.where(incidents.c.id < before)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -19,14 +18,18 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    bindparam,
+    delete,
     func,
     insert,
+    literal_column,
     select,
+    type_coerce,
     update,
 )
-from sqlalchemy.dialects import sqlite
 
 from keepwell.db import Transaction, metadata
+from keepwell.db.bulk import delete_rows, put_rows
 from keepwell.db.schema import Json
 from keepwell.pipelines.model import WHOLE, PipelineRun, RunState, StepRun, StepState, Stored
 
@@ -74,7 +77,12 @@ steps = Table(
     Column("finished_at", String(27)),
     sqlite_with_rowid=False,
 )
-done_by_key = Index("ix_pipeline_steps_done", steps.c.key, sqlite_where=steps.c.state == "done")
+done_by_key = Index(
+    "ix_pipeline_steps_done",
+    steps.c.key,
+    sqlite_where=steps.c.state == "done",
+    postgresql_where=steps.c.state == "done",
+)
 values = Table(
     "pipeline_values",
     metadata,
@@ -84,6 +92,12 @@ values = Table(
 )
 
 _COLUMNS = tuple(steps.columns.keys())
+_RAW = select(*(type_coerce(c, Text).label(c.name) if isinstance(c.type, Json) else c for c in steps.columns))
+"""Steps with what is JSON as its text: of the many that a run's cache looks at, few are decoded."""
+_DROP_STEP = delete(steps).where(
+    steps.c.run_id == bindparam("of_run"), steps.c.position == bindparam("of_position"),
+    steps.c.part == bindparam("of_part"),
+)  # fmt: skip
 _MOST_MARKS = 500
 
 
@@ -136,12 +150,9 @@ def save(tx: Transaction, changed: Sequence[StepRun], inline: Mapping[str, bytes
         held: digests of all values that this run keeps in the database, so that readers know where to look.
     """
     if inline:
-        tx.exec_driver_sql(
-            "INSERT INTO pipeline_values (digest, data) VALUES (?, ?) ON CONFLICT (digest) DO NOTHING",
-            list(inline.items()),
-        )
+        put_rows(tx, values, ("digest", "data"), list(inline.items()), replace=False)
     if changed:
-        tx.exec_driver_sql(_upsert(), [_tuple(one, held) for one in changed])
+        put_rows(tx, steps, _COLUMNS, [_tuple(one, held) for one in changed])
 
 
 def interrupt_steps(tx: Transaction, run_id: str) -> None:
@@ -154,7 +165,7 @@ def drop_steps(tx: Transaction, run_id: str, belongs: Callable[[int, int], bool]
     places = tx.execute(select(steps.c.position, steps.c.part).where(steps.c.run_id == run_id)).all()
     gone = [(run_id, position, part) for position, part in places if not belongs(position, part)]
     if gone:
-        tx.exec_driver_sql("DELETE FROM pipeline_steps WHERE run_id = ? AND position = ? AND part = ?", gone)
+        delete_rows(tx, _DROP_STEP, ("of_run", "of_position", "of_part"), gone)
 
 
 def find_steps(
@@ -202,18 +213,16 @@ def made_before(tx: Transaction, keys: Sequence[str]) -> Made:
     made = Made({}, set())
     for start in range(0, len(keys), _MOST_MARKS):
         some = keys[start : start + _MOST_MARKS]
-        marks = ",".join("?" * len(some))
-        sql = f"SELECT {_NAMES} FROM pipeline_steps WHERE state = 'done' AND key IN ({marks}) ORDER BY run_id"  # noqa: S608
-        _take(made, tx.exec_driver_sql(sql, tuple(some)))
+        query = _RAW.where(steps.c.state == literal_column("'done'"), steps.c.key.in_(some))  # as its index says
+        _take(made, tx.execute(query.order_by(steps.c.run_id)))
     return made
 
 
 def made_in(tx: Transaction, run_id: str, *, chunks: bool = True) -> Made:
     """Return the steps of a run that were done or taken from the cache; on demand without chunks of mapped steps."""
     made = Made({}, set())
-    only = "" if chunks else f" AND part = {WHOLE}"
-    sql = f"SELECT {_NAMES} FROM pipeline_steps WHERE run_id = ? AND state IN ('done', 'cached'){only}"  # noqa: S608
-    _take(made, tx.exec_driver_sql(sql, (run_id,)))
+    query = _RAW.where(steps.c.run_id == run_id, steps.c.state.in_(("done", "cached")))
+    _take(made, tx.execute(query if chunks else query.where(steps.c.part == WHOLE)))
     return made
 
 
@@ -264,28 +273,14 @@ def kept_values(tx: Transaction) -> Iterator[tuple[str, bytes]]:
 
 def named_blobs(tx: Transaction) -> Iterator[str]:
     """Yield every digest that a plan, an output or a log names and that is not kept in the database."""
-    query = (
-        "SELECT plan FROM pipeline_runs WHERE plan NOT IN (SELECT digest FROM pipeline_values) "
-        "UNION SELECT log FROM pipeline_steps "
-        "WHERE log IS NOT NULL AND log NOT IN (SELECT digest FROM pipeline_values) "
-        "UNION SELECT json_extract(o.value, '$[0]') FROM pipeline_steps, json_each(pipeline_steps.outputs) AS o "
-        "WHERE json_extract(o.value, '$[2]') = 0"
+    kept = select(values.c.digest)
+    yield from tx.scalars(select(runs.c.plan).where(runs.c.plan.not_in(kept)).distinct())
+    yield from tx.scalars(select(steps.c.log).where(steps.c.log.is_not(None), steps.c.log.not_in(kept)).distinct())
+    elsewhere = _RAW.with_only_columns(_RAW.selected_columns.outputs).where(
+        _RAW.selected_columns.outputs.contains(",0]")
     )
-    for row in tx.exec_driver_sql(query):
-        yield str(row[0])
-
-
-_NAMES = ", ".join(_COLUMNS)
-
-
-@lru_cache(maxsize=1)
-def _upsert() -> str:
-    statement = sqlite.insert(steps)
-    changing = {name: statement.excluded[name] for name in _COLUMNS if name not in ("run_id", "position", "part")}
-    compiled = statement.on_conflict_do_update(index_elements=list(steps.primary_key.columns), set_=changing).compile(
-        dialect=sqlite.dialect(paramstyle="qmark"), column_keys=list(_COLUMNS)
-    )
-    return str(compiled)
+    for text in tx.scalars(elsewhere):
+        yield from (digest for digest, _, inline in msgspec.json.decode(text).values() if not inline)
 
 
 def _tuple(one: StepRun, held: frozenset[str]) -> tuple[object, ...]:

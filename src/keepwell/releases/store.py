@@ -265,7 +265,7 @@ def waiting(tx: Transaction, model: str | None, limit: int) -> list[Waiting]:
     query = (
         select(here.id, here.model, here.environment, here.role, func.count(), here.asked_at, here.asked_by)
         .where(here.state == "asked")
-        .group_by(here.id, here.role)
+        .group_by(here.id, here.model, here.environment, here.role, here.asked_at, here.asked_by)
         .order_by(here.asked_at, here.id)
         .limit(limit)
     )

@@ -57,7 +57,7 @@ def health(ask: Ask[None, None]) -> Health:
         auth=ask.house.auth,
         database="ok" if answers else "unavailable",
         schema=schema,
-        warning=sqlite_warning(sqlite3.sqlite_version),
+        warning=sqlite_warning(sqlite3.sqlite_version) if ask.kit.db.backend.name == "sqlite" else None,
         loop_age_seconds=round((now - beat).total_seconds(), 1) if beat is not None else None,
         up_seconds=round((now - ask.house.started_at).total_seconds(), 1),
     )

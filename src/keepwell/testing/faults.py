@@ -63,6 +63,16 @@ def failing(nth: int, number: int, only: str | None = None) -> Iterator[Fault]:
             setattr(os, name, function)
 
 
+def _lost_disk(engine: Engine, message: str) -> Exception:
+    if engine.dialect.name == "postgresql":
+        import psycopg
+
+        return psycopg.errors.DiskFull(message)
+    error = sqlite3.OperationalError(message)
+    error.sqlite_errorcode = sqlite3.SQLITE_IOERR
+    return error
+
+
 @contextmanager
 def failing_statements(engine: Engine, nth: int, message: str = "disk I/O error") -> Iterator[Fault]:
     """Make the n-th statement on a database fail, as a disk that gives out would."""
@@ -70,9 +80,7 @@ def failing_statements(engine: Engine, nth: int, message: str = "disk I/O error"
 
     def before(*_: object) -> None:
         if fault.count("statement"):
-            error = sqlite3.OperationalError(message)
-            error.sqlite_errorcode = sqlite3.SQLITE_IOERR
-            raise error
+            raise _lost_disk(engine, message)
 
     event.listen(engine, "before_cursor_execute", before)
     try:

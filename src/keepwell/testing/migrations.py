@@ -2,7 +2,7 @@
 
 python -m keepwell.testing.migrations initial    # write r0001_initial.py anew: before the first release only
 python -m keepwell.testing.migrations draft NAME # write the next revision from what differs
-python -m keepwell.testing.migrations check      # exit 1 and say what differs
+python -m keepwell.testing.migrations check [URL] # exit 1 and say what differs; URL: of an empty database
 """
 
 from __future__ import annotations
@@ -14,9 +14,10 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from sqlalchemy import Connection, Table
+from sqlalchemy.types import TypeEngine
 
 import keepwell
 from keepwell.db import connect, metadata
@@ -59,16 +60,22 @@ def load_tables() -> Sequence[Table]:
     return metadata.sorted_tables
 
 
-def differences(package: str = OURS) -> list[str]:
-    """Return what differs between a migrated database and the tables that the stores declare."""
+def differences(package: str = OURS, url: str | None = None) -> list[str]:
+    """Return what differs between a migrated database and the tables that the stores declare.
+
+    Args:
+        package: holds the revisions.
+        url: of an empty database, which is migrated; by default a SQLite file made for this.
+    """
     from alembic.autogenerate import compare_metadata
 
     load_tables()
     with tempfile.TemporaryDirectory() as folder:
-        database = connect(f"sqlite:///{folder}/check.db")
+        database = connect(url or f"sqlite:///{folder}/check.db")
         migrate(database, package)
         with database.engine.connect() as connection:
             found = compare_metadata(_context(connection), metadata)
+            connection.rollback()
         database.engine.dispose()
     return [str(difference) for difference in found]
 
@@ -106,8 +113,22 @@ def _context(connection: Connection) -> MigrationContext:
 
     return MigrationContext.configure(
         connection,
-        opts={"compare_type": True, "render_item": _render_item, "include_object": _is_ours, "render_as_batch": True},
+        opts={
+            "compare_type": _differ,
+            "render_item": _render_item,
+            "include_object": _is_ours,
+            "render_as_batch": True,
+        },
     )
+
+
+def _differ(
+    context: MigrationContext, _found: object, _declared: object, found: TypeEngine[Any], declared: TypeEngine[Any]
+) -> bool | None:
+    """Tell whether two types differ: compared as DDL on PostgreSQL, where ours are wider than SQLAlchemy's names."""
+    if context.dialect.name != "postgresql":
+        return None
+    return found.compile(context.dialect) != declared.compile(context.dialect)
 
 
 def _is_ours(_item: object, name: str | None, kind: str, _reflected: bool, _other: object) -> bool:
@@ -138,8 +159,8 @@ def main(arguments: Sequence[str]) -> int:
             place = draft(1, "initial")
         case ["draft", name] if re.fullmatch(r"[a-z][a-z0-9_]{0,40}", name):
             place = draft((revisions() or [0])[-1] + 1, name)
-        case ["check"]:
-            found = differences()
+        case ["check", *url] if len(url) < 2:
+            found = differences(url=url[0] if url else None)
             sys.stdout.write("\n".join(found or ["The revisions make the tables that the stores declare."]) + "\n")
             return 1 if found else 0
         case _:

@@ -666,7 +666,12 @@ def upgrade(op: Operations) -> None:  # noqa: PLR0915
         sqlite_with_rowid=False,
     )
     op.create_index(
-        "ix_pipeline_steps_done", "pipeline_steps", ["key"], unique=False, sqlite_where=sa.text("state = 'done'")
+        "ix_pipeline_steps_done",
+        "pipeline_steps",
+        ["key"],
+        unique=False,
+        sqlite_where=sa.text("state = 'done'"),
+        postgresql_where=sa.text("state = 'done'"),
     )
     op.create_table(
         "runs",
