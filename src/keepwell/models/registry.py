@@ -28,6 +28,7 @@ from keepwell.models.registered import (
     update_model,
     update_version,
 )
+from keepwell.models.registry_search import search_models, search_versions
 from keepwell.models.timeline import timeline
 
 __all__ = [
@@ -47,6 +48,8 @@ __all__ = [
     "registered_version",
     "rename_model",
     "restore_version",
+    "search_models",
+    "search_versions",
     "set_alias",
     "set_model_tags",
     "set_version_tags",
