@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import hashlib
 import os
 import re
 import secrets
 import shutil
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 
 from keepwell.core import failpoints
@@ -19,6 +21,8 @@ from keepwell.core.errors import Damaged, NotFound, Unavailable
 
 _CHUNK = 1 << 20
 _KNOWN = 100_000
+_PATIENCE = 30.0
+"""Seconds to wait for the lock between those who give bytes their name and who frees them."""
 _NAME = re.compile(r"[0-9a-f]{62}\Z")
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
@@ -76,8 +80,7 @@ class LocalBlobs:
         with _in_plain_words(self._root):
             try:
                 with place.open("rb") as file:
-                    facts = os.fstat(file.fileno())
-                    stamp = (facts.st_ino, facts.st_size, facts.st_mtime_ns)
+                    stamp = _stamp(os.fstat(file.fileno()))
                     if self._verified.get(digest) == stamp:
                         return place
                     found = "sha256:" + hashlib.file_digest(file, "sha256").hexdigest()
@@ -128,6 +131,48 @@ class LocalBlobs:
                     stale.append(file)
         return len(stale)
 
+    def keep(self, *digests: str) -> None:
+        """Let stored bytes count as stored just now, so that `free` leaves them until a row refers to them.
+
+        Whoever refers to bytes that it did not put itself keeps them first, in the transaction that writes the row.
+
+        Raises:
+            NotFound: nothing is stored under one of them.
+        """
+        with _in_plain_words(self._root), self._shared():
+            for digest in digests:
+                if not self._touch(digest):
+                    raise NotFound(f"No bytes are stored under {digest}.")
+
+    def stored(self) -> Iterator[tuple[str, int, float]]:
+        """Yield the digest of everything that is stored, how many bytes it is, and when it was last put."""
+        for digest in self.digests():
+            with suppress(FileNotFoundError):  # freed meanwhile
+                facts = self._place(digest).stat()
+                yield digest, facts.st_size, facts.st_mtime
+
+    def free(self, digest: str, older_than: float) -> int | None:
+        """Remove bytes that nobody has put or kept since a moment (seconds since the epoch).
+
+        Returns:
+            How many bytes were freed; None when somebody has put or kept them since.
+
+        Raises:
+            NotFound: nothing is stored under that digest.
+        """
+        place = self._place(digest)
+        with _in_plain_words(self._root), self._alone():
+            try:
+                facts = place.stat()
+            except FileNotFoundError:
+                raise NotFound(f"No bytes are stored under {digest}.") from None
+            if facts.st_mtime >= older_than:
+                return None
+            failpoints.reach("blobs.freeing")
+            place.unlink()
+        self._verified.pop(digest, None)
+        return facts.st_size
+
     def free_bytes(self) -> int:
         """Return how many bytes the disk has left."""
         return shutil.disk_usage(self._root).free
@@ -145,6 +190,9 @@ class LocalBlobs:
                     return False
         except (FileNotFoundError, IsADirectoryError):
             return False
+        with self._shared():
+            if not self._touch(digest):  # freed since it was looked at
+                return False
         if digest not in self._durable:  # the process that renamed it may have died before it synced the folder
             _sync_folder(place.parent)
             _sync_folder(self._root)
@@ -168,11 +216,46 @@ class LocalBlobs:
             place.parent.mkdir(exist_ok=True, mode=0o700)
             _sync_folder(self._root)
             self._remember(place.parent.name)
-        temp.replace(place)
+        os.utime(temp)  # an upload may take longer than what nothing refers to is left alone
+        with self._shared():
+            temp.replace(place)
         failpoints.reach("upload.renamed")
         _sync_folder(place.parent)
         self._remember(digest)
         failpoints.reach("upload.folder_synced")
+
+    def _touch(self, digest: str) -> bool:
+        """Let bytes count as put just now; False when they are not there. `free` is kept away meanwhile."""
+        place = self._place(digest)
+        try:
+            before = place.stat()
+            os.utime(place)
+        except FileNotFoundError:
+            return False
+        if self._verified.get(digest) == _stamp(before):  # the same bytes, looked at another time
+            self._verified[digest] = _stamp(place.stat())
+        return True
+
+    def _shared(self) -> AbstractContextManager[None]:
+        """Keep `free` away while bytes get their name or are looked at again."""
+        return self._locked(fcntl.LOCK_SH)
+
+    def _alone(self) -> AbstractContextManager[None]:
+        """Keep every other process and thread from giving bytes a name."""
+        return self._locked(fcntl.LOCK_EX)
+
+    @contextmanager
+    def _locked(self, how: int) -> Iterator[None]:
+        handle = os.open(self._root / "lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+        try:
+            deadline = time.monotonic() + _PATIENCE
+            while not _flock(handle, how):
+                if time.monotonic() > deadline:
+                    raise Unavailable(f"Another process has held {self._root / 'lock'} too long; try again.")
+                time.sleep(0.002)
+            yield
+        finally:
+            os.close(handle)
 
     def _remember(self, name: str) -> None:
         if len(self._durable) >= _KNOWN:
@@ -256,6 +339,18 @@ def _in_plain_words(root: Path) -> Iterator[None]:
 
 def _changed(digest: str) -> Damaged:
     return Damaged(f"The bytes stored under {digest} have changed; restore them from a backup.")
+
+
+def _stamp(facts: os.stat_result) -> tuple[int, int, int]:
+    return (facts.st_ino, facts.st_size, facts.st_mtime_ns)
+
+
+def _flock(handle: int, how: int) -> bool:
+    try:
+        fcntl.flock(handle, how | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def _write_all(handle: int, data: memoryview) -> None:

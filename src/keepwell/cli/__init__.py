@@ -22,6 +22,7 @@ COMMANDS = {
     "demo": "Run the loop over the bundled example.",
     "fleet": "Fleets: members, search, gate, promote.",
     "fsck": "Check that stored state is whole.",
+    "gc": "Free what was deleted, and say what.",
     "incidents": "Data and model incidents.",
     "loop": "Run the loop once, or look at what it would do.",
     "model": "Models, versions, champions and lineage.",

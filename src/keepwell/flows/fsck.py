@@ -8,14 +8,14 @@ promotion's and the only one, I6 a remembered answer can be given again.
 from __future__ import annotations
 
 import mmap
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 import msgspec
 
 from keepwell.core.digests import digest_bytes
 from keepwell.core.errors import KeepwellError, Unavailable
 from keepwell.db import read
-from keepwell.flows import invariants
+from keepwell.flows import invariants, references
 from keepwell.flows.kit import Kit
 
 
@@ -49,14 +49,15 @@ def fsck(kit: Kit, *, quick: bool = False) -> list[Problem]:
         for wrong in invariants.all_of_rows(tx, kit.db.backend, deep=not quick):
             found.append(Problem(*wrong))
         found += [Problem(*wrong) for wrong in invariants.ledger(tx, kit.home, deep=not quick)]
-        references = invariants.references(tx)
+        needed = references.needed(tx)
         slices = invariants.slices(tx)
-        manifests = invariants.manifests(tx)
     damaged = set() if quick else {digest for digest in kit.blobs.digests() if not kit.blobs.verify(digest)}
     found += [
         Problem("I2", f"blob:{d}", "The stored bytes are not what their name says; restore them.") for d in damaged
     ]
-    for digest, who in {**references, **_parts(kit, manifests, damaged)}.items():
+    with read(kit.db) as tx:
+        needed |= references.inner(tx, kit.blobs, damaged)
+    for digest, who in needed.items():
         found += _missing(kit, digest, who, damaged)
     for pack, members in slices.items():
         if pack not in damaged and kit.blobs.has(pack):
@@ -71,16 +72,6 @@ def remarks(kit: Kit) -> list[str]:
     if (free := kit.blobs.free_bytes()) < 1 << 30:
         said.append(f"The disk has only {free >> 20} MiB left.")
     return said
-
-
-def _parts(kit: Kit, manifests: Mapping[str, str], damaged: set[str]) -> dict[str, str]:
-    """Return the blobs that dataset manifests name, each with the version that needs it."""
-    needed: dict[str, str] = {}
-    for digest, version in manifests.items():
-        if digest in damaged or not kit.blobs.has(digest):
-            continue
-        needed |= dict.fromkeys(invariants.parts_of(kit.blobs.get(digest)), f"dataset_version:{version}")
-    return needed
 
 
 def _missing(kit: Kit, digest: str, who: str, damaged: set[str]) -> Iterator[Problem]:

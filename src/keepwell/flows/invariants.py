@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -28,7 +28,6 @@ from sqlalchemy import (
 )
 
 from keepwell.datasets import store as datasets
-from keepwell.datasets.model import Manifest
 from keepwell.db import Transaction
 from keepwell.db.engine import Backend
 from keepwell.governance import charters_store as charters
@@ -298,42 +297,13 @@ def answers(tx: Transaction) -> Iterator[Wrong]:
             yield "I6", f"key:{actor} {key}", "The remembered answer of this call cannot be read; retries would fail."
 
 
-def references(tx: Transaction) -> dict[str, str]:
-    """Return every blob that a row needs, with who needs it."""
-    arrivals = datasets.arrivals.c
-    wanted: Iterable[tuple[str, ColumnElement[str], ColumnElement[str]]] = (
-        ("dataset_version", datasets.versions.c.id, datasets.versions.c.manifest),
-        ("dataset_version", datasets.versions.c.id, datasets.versions.c.profile),
-        ("arrival", arrivals.id, arrivals.part),
-        ("arrival", arrivals.id, arrivals.kept),
-        ("arrival", arrivals.id, arrivals.failed_rows),
-        ("batch", models.batches.c.id, models.batches.c.pack),
-        ("scoring", serving.scorings.c.id, serving.scorings.c.part),
-        ("artifact of", tracking.artifacts.c.owner, tracking.artifacts.c.digest),
-    )
-    found: dict[str, str] = {}
-    for what, owner, digest in wanted:
-        found |= {blob: f"{what}:{who}" for who, blob in tx.execute(select(owner, digest).where(digest.is_not(None)))}
-    return found
-
-
-def manifests(tx: Transaction) -> dict[str, str]:
-    """Return the manifest blobs of dataset versions, each with the version's id."""
-    rows = tx.execute(select(datasets.versions.c.manifest, datasets.versions.c.id))
-    return {row.manifest: row.id for row in rows}
-
-
-def parts_of(manifest: bytes) -> list[str]:
-    """Return the blobs that a dataset's manifest names."""
-    return [part.blob for part in msgspec.json.decode(manifest, type=Manifest).parts]
-
-
 def slices(tx: Transaction) -> dict[str, list[Slice]]:
     """Return for every pack the versions whose bytes it holds."""
     v = models.versions.c
     joined = models.versions.join(models.batches, models.batches.c.id == v.batch)
     found: dict[str, list[Slice]] = {}
     query = select(models.batches.c.pack, v.id, v.artifact, v.offset, v.length).select_from(joined)
+    query = query.where(models.batches.c.freed_at.is_(None))
     for pack, *rest in tx.execute(query):
         found.setdefault(pack, []).append(Slice(*rest))
     return found

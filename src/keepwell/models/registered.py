@@ -33,6 +33,7 @@ class Origin(msgspec.Struct, frozen=True):
     Attributes:
         manifest: digest of the stored canonical list of its files.
         size: how many bytes that list has.
+        files: how many files it lists; None when `manifest` is no list but the model's own bytes.
         source: as the caller wrote it.
         run_id: the run that made it.
         run_link: an address of that run somewhere else.
@@ -44,6 +45,7 @@ class Origin(msgspec.Struct, frozen=True):
 
     manifest: str
     size: int
+    files: int | None = None
     source: str | None = None
     run_id: str | None = None
     run_link: str | None = None
@@ -386,7 +388,7 @@ def _create_version(
     store.add_versions(tx, made, [(version, member, number)], known)
     failpoints.reach("models.versions_stored")
     row = {"version": version, "description": description, "source": origin.source, "run_link": origin.run_link,
-           "logged_model": origin.logged_model, "updated_at": at}  # fmt: skip
+           "logged_model": origin.logged_model, "files": origin.files, "updated_at": at}  # fmt: skip
     registry_store.add_details(tx, [row])
     registry_store.set_version_tags(tx, version, tags, new=True)
     for entry, (alias, held) in zip(entries[1:], before.items(), strict=True):

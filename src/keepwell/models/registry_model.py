@@ -28,6 +28,7 @@ class RegisteredVersion(msgspec.Struct, frozen=True):
         number: counts the model's versions; never given again.
         manifest: digest of its bytes: for a folder, of the canonical list of its files (`registering.Manifest`).
         size: how many bytes `manifest` has.
+        files: how many files the manifest lists; None for bytes that are no list.
         source: where it was registered from, as the caller wrote it: for reading, never opened.
         run_id: the run that made it.
         run_link: an address of that run somewhere else.
@@ -52,6 +53,7 @@ class RegisteredVersion(msgspec.Struct, frozen=True):
     number: int
     manifest: str
     size: int
+    files: int | None
     source: str | None
     run_id: str | None
     run_link: str | None

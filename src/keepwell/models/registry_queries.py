@@ -34,6 +34,7 @@ VERSIONS: Select[Any] = (
         batches.c.environment,
         batches.c.created_at,
         batches.c.created_by,
+        details.c.files,
         details.c.source,
         details.c.run_link,
         details.c.logged_model,
@@ -290,7 +291,7 @@ def _version(row: Row[Any], tags: Mapping[str, str], names: Sequence[str]) -> Re
     columns: Sequence[Any] = row
     (
         id_, model, number, artifact, length, state, run_id, dataset_version, code, environment, created_at, created_by,
-        source, run_link, logged_model, stage, status, status_message, description, updated_at,
+        files, source, run_link, logged_model, stage, status, status_message, description, updated_at,
     ) = columns  # fmt: skip
     return RegisteredVersion(
         id=id_,
@@ -298,6 +299,7 @@ def _version(row: Row[Any], tags: Mapping[str, str], names: Sequence[str]) -> Re
         number=number,
         manifest=artifact,
         size=length,
+        files=files,
         source=source,
         run_id=run_id,
         run_link=run_link,

@@ -45,6 +45,7 @@ details = Table(
     Column("source", Text),
     Column("run_link", Text),
     Column("logged_model", String(40)),
+    Column("files", Integer),  # how many files its manifest lists; NULL: its bytes are the model itself
     Column("stage", String(16), nullable=False),
     Column("status", String(16), nullable=False),
     Column("status_message", Text),
@@ -166,7 +167,7 @@ def touch_version(tx: Transaction, version: str, at: str) -> None:
 
 def add_details(tx: Transaction, rows: Sequence[Mapping[str, object]]) -> None:
     """Write the details of versions."""
-    full = [{"stage": "None", "status": "ready", **row} for row in rows]
+    full: list[dict[str, object]] = [{"stage": "None", "status": "ready", **row} for row in rows]
     insert_rows(tx, details, _DETAILS, [tuple(row.get(name) for name in _DETAILS) for row in full])
 
 

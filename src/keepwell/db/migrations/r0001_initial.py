@@ -955,6 +955,7 @@ def upgrade(op: Operations) -> None:  # noqa: PLR0915
         sa.Column("source", sa.Text(), nullable=True),
         sa.Column("run_link", sa.Text(), nullable=True),
         sa.Column("logged_model", sa.String(length=40), nullable=True),
+        sa.Column("files", sa.Integer(), nullable=True),
         sa.Column("stage", sa.String(length=16), nullable=False),
         sa.Column("status", sa.String(length=16), nullable=False),
         sa.Column("status_message", sa.Text(), nullable=True),
