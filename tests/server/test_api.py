@@ -501,7 +501,7 @@ def test_names_that_are_none(still: Any, name: str) -> None:
     before = [e for e in still.entries() if e.kind != "access.denied"]
     for route in all_routes():
         if "{" not in route.path or not route.path.startswith("/api"):
-            continue
+        if "{" not in route.path or not route.path.startswith("/api") or route.dialect is not None:
         asked = "/".join(name if part.startswith("{") else part for part in route.path.split("/"))
         answer = still.ask(route.method, asked, json={} if route.body else None)
         assert 400 <= answer.status_code < 500, (asked, answer.text)

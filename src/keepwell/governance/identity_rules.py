@@ -33,6 +33,8 @@ PERMISSIONS: dict[str, str] = {
     "runs.write": "Record runs: parameters, metrics, tags and artifacts; make and rename experiments.",
     "runs.delete": "Delete and restore runs, experiments and artifacts.",
     "models.read": "Read models, versions, evidence and champions.",
+    "models.write": "Register models and versions; their descriptions, tags, aliases and stages.",
+    "models.delete": "Delete registered models and versions.",
     "models.gate": "Judge versions against the gates.",
     "models.promote": "Promote and roll back.",
     "models.approve": "Approve or refuse a version.",

@@ -67,7 +67,9 @@ def encode(route: Route, value: object, headers: Mapping[str, str], cookie: str,
         case File() | Download() | Shown():
             return _bytes(value, headers)
         case Reply():
-            return _answer(value.status, value.media, value.data)
+            answer = _answer(value.status, value.media, value.data)
+            answer.headers.extend(value.headers)
+            return answer
         case SeeOther():
             return _see_other(value, cookie, tls=tls)
         case _:
@@ -76,7 +78,14 @@ def encode(route: Route, value: object, headers: Mapping[str, str], cookie: str,
 
 def dialect_at(dialects: Sequence[Dialect], path: str) -> Dialect | None:
     """Return the protocol that an address belongs to."""
-    return next((dialect for dialect in dialects if path.startswith(dialect.prefixes)), None)
+    return next(
+        (
+            dialect
+            for dialect in dialects
+            if any(path == prefix or (prefix.endswith("/") and path.startswith(prefix)) for prefix in dialect.prefixes)
+        ),
+        None,
+    )
 
 
 def problem_answer(problem: Problem, look: Look, dialect: Dialect | None = None, *, page: bool) -> Answer:

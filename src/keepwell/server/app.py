@@ -45,8 +45,9 @@ def all_routes(look: Look = PLAIN, pages: Sequence[Route] = ()) -> tuple[Route, 
         InvalidInput: one is not fully declared.
     """
     from keepwell.server import api  # here, as with it comes every capability, tables of numbers and all
+    from keepwell.server.protocols import mlflow
 
-    routes = (*health.ROUTES, *api.ROUTES, *sign_in.routes(look), *pages)
+    routes = (*health.ROUTES, *api.ROUTES, *sign_in.routes(look), *mlflow.ROUTES, *pages)
     whole = (*routes, describe(routes))
     check_routes(whole)
     return whole

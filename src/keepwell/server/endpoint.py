@@ -55,7 +55,7 @@ class Endpoint:
         else:
             raw = await self._body(route, scope["keepwell.headers"], receive)
             work = functools.partial(self._ask_and_work, route, scope, raw)
-        answer = await self._edge.threads.run(work, self._edge.limits.work_seconds)
+        answer = await self._edge.threads.run(work, route.seconds or self._edge.limits.work_seconds)
         await send_answer(self._edge, scope, send, answer)
 
     async def _upload(self, route: Route, scope: Scope, receive: Receive) -> Callable[[], Answer]:

@@ -195,7 +195,8 @@ class Guard:
         status, path = status_of(error), scope["path"]
         edge.log.write("request.refused", method=method, path=path, status=status, code=error.code, actor=actor)
         problem = Problem(status, error.code, error.message, error.where, path, who)
-        await send_problem(scope, send, problem, edge.look, dialect_at(self._dialects, path))
+        asked = path if error.code != "bad_path" else scope["raw_path"].decode("latin-1")
+        await send_problem(scope, send, problem, edge.look, dialect_at(self._dialects, asked))
 
 
 def _with_headers(send: Send) -> Send:

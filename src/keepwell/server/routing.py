@@ -163,6 +163,7 @@ class Reply:
     data: bytes
     media: str = "application/json"
     status: int = 200
+    headers: tuple[tuple[bytes, bytes], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -335,6 +336,7 @@ class Route:
         upload: the body is stored while it comes, and handed over as an `Upload`.
         before: asked before an upload is read; raises what refuses it.
         dialect: reads the request and writes errors, for another system's protocol.
+        seconds: how long its handler may take, where that is longer than others may.
     """
 
     method: Method
@@ -353,6 +355,7 @@ class Route:
     upload: bool = False
     before: Callable[[Ask[Any, Any]], None] | None = None
     dialect: Dialect | None = None
+    seconds: float | None = None
 
     @property
     def is_page(self) -> bool:
@@ -404,7 +407,8 @@ class Dialect:
     """How another system's protocol says things, where its clients expect it said their way.
 
     Attributes:
-        prefixes: its addresses start with one of these; errors there are written by `problem`, also where no route is.
+        prefixes: its addresses are these, and those below the ones that end with `/`; errors there are written by
+            `problem`, also where no route is.
         read: the route, the raw query, the headers and the raw body -> what the handler gets as `ask.body`.
         problem: an error -> the status and the JSON that are sent.
     """

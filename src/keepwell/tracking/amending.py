@@ -25,20 +25,20 @@ def run_state(tx: Transaction, run_id: str, *, lock: bool = True) -> State:
     return found
 
 
-def active_run(tx: Transaction, run_id: str) -> State:
+def active_run(tx: Transaction, run_id: str, *, lock: bool = True) -> State:
     """Return the state of a run that is not deleted, held for this transaction.
 
     Raises:
         NotFound: there is no such run.
         Conflict: it is deleted; code `not_active`.
     """
-    state = run_state(tx, run_id)
+    state = run_state(tx, run_id, lock=lock)
     if state.gone:
         raise Conflict(f"The run {run_id} must be in the 'active' state. Current state is deleted.", code="not_active")
     return state
 
 
-def writable(tx: Transaction, owner: str) -> State | None:
+def writable(tx: Transaction, owner: str, *, lock: bool = True) -> State | None:
     """Return the state of the run that owns something, or None when a logged model does.
 
     Raises:
@@ -46,7 +46,7 @@ def writable(tx: Transaction, owner: str) -> State | None:
         Conflict: it is deleted; code `not_active`.
     """
     if not owner.startswith("m-"):
-        return active_run(tx, owner)
+        return active_run(tx, owner, lock=lock)
     gone = models_store.gone(tx, owner)
     if gone is None:
         raise NotFound(f"Logged model with ID '{owner}' not found.", where="model_id")

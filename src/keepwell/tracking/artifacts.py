@@ -52,12 +52,31 @@ def write(tx: Transaction, owner: str, path: str, digest: str, size: int | None,
     Raises:
         Conflict: see `put_artifact`.
     """
+    if _is_there(tx, owner, path):
+        here = (table.c.owner == owner) & (table.c.path == path)
+        tx.execute(update(table).where(here).values(digest=digest, size=size, at=at))
+    else:
+        fold = rules.fold_path(path)
+        tx.execute(insert(table).values(owner=owner, path=path, fold=fold, digest=digest, size=size, at=at))
+
+
+def check_place(tx: Transaction, owner: str, path: str) -> None:
+    """Refuse a path before its bytes are there, as `put_artifact` would; changes and holds nothing.
+
+    Raises:
+        InvalidInput, NotFound, Conflict: as `put_artifact`.
+    """
+    rules.accept_path(path)
+    writable(tx, owner, lock=False)
+    _is_there(tx, owner, path)
+
+
+def _is_there(tx: Transaction, owner: str, path: str) -> bool:
+    """Tell whether a file has this path; raise when another stands in its way."""
     fold = rules.fold_path(path)
     there = tx.execute(select(table.c.path).where(table.c.owner == owner, table.c.fold == fold)).scalar()
     if there == path:
-        here = (table.c.owner == owner) & (table.c.path == path)
-        tx.execute(update(table).where(here).values(digest=digest, size=size, at=at))
-        return
+        return True
     if there is not None:
         raise Conflict(f"There is {there!r} already, which differs in case only; use that name.", code="path_taken")
     parts = fold.split("/")
@@ -68,7 +87,7 @@ def write(tx: Transaction, owner: str, path: str, digest: str, size: int | None,
     )
     if blocking is not None:
         raise Conflict(f"{path!r} cannot be beside {blocking!r}: one would be a file and a folder.", code="path_taken")
-    tx.execute(insert(table).values(owner=owner, path=path, fold=fold, digest=digest, size=size, at=at))
+    return False
 
 
 def artifact(tx: Transaction, owner: str, path: str) -> Artifact:

@@ -17,6 +17,7 @@ from sqlalchemy import bindparam, delete, func, select, update
 from keepwell.core import failpoints
 from keepwell.core.points import Batch, pack
 from keepwell.db import Transaction
+from keepwell.db.bulk import chunks as parts_of
 from keepwell.db.bulk import delete_rows, insert_rows, update_rows
 from keepwell.tracking import chunks
 from keepwell.tracking.model import Series
@@ -158,6 +159,16 @@ def history(tx: Transaction, no: int, name: str) -> Series:
 def latest(tx: Transaction, no: int) -> list[tuple[str, int, int, float | None, str | None]]:
     """Return name, step, moment, value and mark of the latest point of each metric of a run, by name."""
     return [tuple(row) for row in tx.execute(_LATEST.order_by(metrics.c.name), {"of_run": no})]
+
+
+def latest_many(tx: Transaction, nos: Sequence[int]) -> dict[int, list[tuple[str, int, int, float | None, str | None]]]:
+    """Return for each run, by number, what `latest` returns of it."""
+    found: dict[int, list[tuple[str, int, int, float | None, str | None]]] = {no: [] for no in nos}
+    for part in parts_of(nos, 1_000):
+        query = select(metrics.c.run, metrics.c.name, metrics.c.step, metrics.c.at, metrics.c.value, metrics.c.mark)
+        for run, *row in tx.execute(query.where(metrics.c.run.in_(part)).order_by(metrics.c.run, metrics.c.name)):
+            found[run].append(tuple(row))
+    return found
 
 
 def count(tx: Transaction, no: int) -> int:

@@ -116,11 +116,19 @@ def latest(tx: Transaction, run_id: str) -> list[Latest]:
     Raises:
         NotFound: there is no such run.
     """
-    found = points_store.latest(tx, _number(tx, run_id))
-    return [
-        Latest(name, cast("float | Mark", value if mark is None else mark), step, at)
-        for name, step, at, value, mark in found
-    ]
+    return [_latest(row) for row in points_store.latest(tx, _number(tx, run_id))]
+
+
+def latest_of(tx: Transaction, run_ids: Sequence[str]) -> dict[str, list[Latest]]:
+    """Return for each run what `latest` returns of it; a run that is not there has none."""
+    numbers = store.numbers(tx, run_ids)
+    found = points_store.latest_many(tx, list(numbers.values()))
+    return {run_id: [_latest(row) for row in found[numbers[run_id]]] if run_id in numbers else [] for run_id in run_ids}
+
+
+def _latest(row: tuple[str, int, int, float | None, str | None]) -> Latest:
+    name, step, at, value, mark = row
+    return Latest(name, cast("float | Mark", value if mark is None else mark), step, at)
 
 
 def history(tx: Transaction, run_id: str, name: str) -> Series:

@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-from keepwell.tracking.artifacts import all_artifacts, artifact, artifacts, delete_artifacts, put_artifact
+from keepwell.tracking.artifacts import (
+    all_artifacts,
+    artifact,
+    artifacts,
+    check_place,
+    delete_artifacts,
+    put_artifact,
+)
 from keepwell.tracking.code import code_version
 from keepwell.tracking.experiments import (
     create_experiment,
@@ -33,6 +40,7 @@ from keepwell.tracking.reading import (
     histories,
     history,
     latest,
+    latest_of,
     readers,
     run,
     run_columns,
@@ -56,6 +64,7 @@ __all__ = [
     "all_artifacts",
     "artifact",
     "artifacts",
+    "check_place",
     "code_version",
     "count_runs",
     "create_experiment",
@@ -77,6 +86,7 @@ __all__ = [
     "histories",
     "history",
     "latest",
+    "latest_of",
     "log_batch",
     "log_inputs",
     "log_logged_model_params",

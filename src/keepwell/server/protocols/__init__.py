@@ -1,0 +1,1 @@
+"""Other systems' protocols: each a codec over the same services, ledger and permissions."""
