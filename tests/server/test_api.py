@@ -500,8 +500,8 @@ def test_names_that_are_none(still: Any, name: str) -> None:
     """D01, D05, I01, I03: one sentence, nothing changed, nothing read."""
     before = [e for e in still.entries() if e.kind != "access.denied"]
     for route in all_routes():
-        if "{" not in route.path or not route.path.startswith("/api"):
         if "{" not in route.path or not route.path.startswith("/api") or route.dialect is not None:
+            continue
         asked = "/".join(name if part.startswith("{") else part for part in route.path.split("/"))
         answer = still.ask(route.method, asked, json={} if route.body else None)
         assert 400 <= answer.status_code < 500, (asked, answer.text)
