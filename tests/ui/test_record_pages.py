@@ -196,11 +196,11 @@ def test_a_training_names_its_pipeline_and_the_pipeline_its_training(lived: tupl
 
 
 def test_the_training_dashboard_counts_runs_fits_causes_and_failures(lived: tuple[Browser, Lived]) -> None:
-    text = shown(lived[0].get("/runs").text)
+    text = shown(lived[0].get("/trainings").text)
     assert "3 trainings fitted 20 models in the last 16 weeks; 1 did not finish" in text
     assert "Steps taken from cache" in text
     assert re.search("no model.{0,20}10 fits", text)
-    assert "No run matches" in shown(lived[0].get("/runs?status=interrupted").text)
+    assert "No run matches" in shown(lived[0].get("/trainings?status=interrupted").text)
 
 
 def test_a_decision_says_its_sentence_clause_facts_and_what_would_change_it(lived: tuple[Browser, Lived]) -> None:

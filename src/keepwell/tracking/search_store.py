@@ -16,7 +16,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from sqlalchemy import ColumnElement, FromClause, Select, case, func, literal, not_, or_, select, union_all
+from sqlalchemy import ColumnElement, FromClause, Select, Subquery, case, func, literal, not_, or_, select, union_all
 
 from keepwell.core.errors import InvalidInput
 from keepwell.core.filters import EXPERIMENTS, RUNS, Comparison, Order, parse_filter, parse_order
@@ -78,6 +78,13 @@ def count(tx: Transaction, search: Wanted, most: int | None = None) -> int:
         if most is not None and total >= most:
             break
     return total
+
+
+def numbers_of(tx: Transaction, search: Wanted) -> Subquery:
+    """Return a table of the numbers of all runs that a search finds, for a query that joins it."""
+    parts = [select(query.subquery().c.no) for query in _scopes(tx, search, None, keys=False)]
+    nothing = select(runs.c.no).where(runs.c.no < 0)
+    return union_all(*parts).subquery("found") if parts else nothing.subquery("found")
 
 
 def _stages(search: Wanted, first: Order) -> Iterator[Stage]:

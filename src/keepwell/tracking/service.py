@@ -24,6 +24,7 @@ from keepwell.tracking.experiments import (
     set_experiment_tag,
     update_experiment,
 )
+from keepwell.tracking.grouping import count_groups, group_runs
 from keepwell.tracking.logged_models import (
     create_logged_model,
     delete_logged_model,
@@ -66,6 +67,7 @@ __all__ = [
     "artifacts",
     "check_place",
     "code_version",
+    "count_groups",
     "count_runs",
     "create_experiment",
     "create_logged_model",
@@ -83,6 +85,7 @@ __all__ = [
     "finalize_logged_model",
     "finish_run",
     "get_or_create_experiment",
+    "group_runs",
     "histories",
     "history",
     "latest",

@@ -5,6 +5,7 @@ What may hold characters that a path segment must not (a segment's key, a search
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from urllib.parse import quote, urlencode
 
 
@@ -53,6 +54,16 @@ def run(run_id: str) -> str:
     return f"/runs/{_part(run_id)}"
 
 
+def experiment(number: int) -> str:
+    """Page of an experiment."""
+    return f"/experiments/{number}"
+
+
+def compare(run_ids: Iterable[str]) -> str:
+    """Page that compares runs."""
+    return f"/compare?{urlencode({'runs': ','.join(run_ids)}, safe=',')}"
+
+
 def pipeline_run(run_id: str) -> str:
     """Page of a run of a pipeline."""
     return f"/pipeline-runs/{_part(run_id)}"
@@ -97,10 +108,12 @@ def of_subject(subject: str) -> str | None:
     kind, _, name = subject.partition(":")
     if kind in ("model", "fleet"):
         return model(name)
+    if kind == "experiment":
+        return experiment(int(name)) if name.isdigit() else None
     return dataset(name) if kind == "dataset" else of_id(name)
 
 
-def with_query(path: str, **wanted: object) -> str:
+def with_query(path: str, /, **wanted: object) -> str:
     """Return a path with a query of what is not None or empty."""
     kept = {name: value for name, value in wanted.items() if value not in (None, "")}
     return f"{path}?{urlencode(kept)}" if kept else path
