@@ -21,7 +21,10 @@ from keepwell.flows.kit import Kit
 from keepwell.settings import read_settings
 from keepwell.testing.postgres import LACKING, Server, Shared, binaries, private_server
 
-_BOTH = ("db", "governance", "ledger", "models", "tracking")
+_BOTH = (
+    "client", "datasets", "db", "flows", "governance", "ledger", "loop", "models", "monitoring", "pipelines",
+    "releases", "server", "serving", "tracking",
+)  # fmt: skip
 _MIGRATED = "migrated"
 
 

@@ -222,4 +222,5 @@ def test_the_number_of_statements_does_not_grow_with_the_fleet(kit: Kit) -> None
         assert len(set(done.outcomes.values())) > 1
         return len(seen)
 
-    assert count(40, 5) == count(400, 5)
+    few, many = count(40, 5), count(400, 5)
+    assert many == few if kit.db.backend.name == "sqlite" else many <= few  # many rows go by COPY, which is not seen

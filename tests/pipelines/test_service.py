@@ -94,7 +94,7 @@ def fresh() -> None:
 def run(kit: Kit, pipeline: Pipeline = SUMS, params: dict[str, Any] | None = None, **more: Any) -> PipelineRun:
     runner = more.pop("runner", None) or InProcess()
     return run_pipeline(kit.db, kit.blobs, kit.call("person:ada", more.pop("key", None)), pipeline, params,
-                        runner=runner, **more)  # fmt: skip
+                        runner=runner, home=kit.home, **more)  # fmt: skip
 
 
 def records(kit: Kit, found: PipelineRun) -> dict[tuple[str, int], StepRun]:

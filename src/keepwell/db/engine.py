@@ -85,6 +85,11 @@ class Database:
         return self.backend.file if isinstance(self.backend, sqlite.Sqlite) else None
 
     @property
+    def in_memory(self) -> bool:
+        """Whether it is SQLite without a file: one connection that all threads share."""
+        return isinstance(self.backend, sqlite.Sqlite) and self.backend.file is None
+
+    @property
     def wal(self) -> Wal | None:
         """That file's log."""
         return self.backend.wal if isinstance(self.backend, sqlite.Sqlite) else None

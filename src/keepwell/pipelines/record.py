@@ -32,7 +32,7 @@ class Recorder:
         self._writing = threading.Lock()
         self._stopping = False
         self._failure: BaseException | None = None
-        self._thread = threading.Thread(target=self._work, daemon=True) if database.file is not None else None
+        self._thread = threading.Thread(target=self._work, daemon=True) if not database.in_memory else None
 
     def __enter__(self) -> Recorder:
         if self._thread is not None:

@@ -93,7 +93,7 @@ def run_pipeline(
         progress: called with each step that ends, in this thread.
         resume: id of a run to go on with; its own parameters and values are used.
         values: further named values that steps may receive: anything a step may return, or `Stored`.
-        home: where the run's folder is made; by default beside the database.
+        home: where the run's folder is made; by default beside the database's file, or in a temporary folder.
         variables: environment variables that commands may ask for (`passes`); none by default.
 
     Raises:
@@ -102,7 +102,7 @@ def run_pipeline(
         Conflict: the run is running elsewhere, is finished, or is one of another pipeline or other parameters.
     """
     pipeline = resolved(pipeline)
-    place = (home or (db.file.parent if db.file else Path(tempfile.gettempdir()))) / "work"
+    place = (home or (db.file.parent if db.file else Path(tempfile.mkdtemp(prefix="keepwell-")))) / "work"
     before = None if resume is None else _resumable(db, resume, pipeline, params)
     chosen = dict(before.params) if before is not None else _with_defaults(pipeline, params or {})
     given = {**({} if before is None else _values_before(db, blobs, before.id)), **(values or {})}
