@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from keepwell.core.errors import InvalidInput
+from keepwell.core.lazy import pl
 from keepwell.models.flavors import places
 from keepwell.models.signatures.infer import is_tensor
 from keepwell.models.signatures.tables import as_table, is_of
@@ -56,8 +57,6 @@ def read(folder: Path, info: object) -> Any:
 
 
 def _table(names: Any, rows: Any) -> Any:
-    import polars as pl
-
     try:
         columns = {str(name): [row[place] for row in rows] for place, name in enumerate(names)}
         return pl.DataFrame(columns, strict=False)

@@ -7,26 +7,20 @@ may be a model that was made to do harm.
 from __future__ import annotations
 
 import datetime as dt
+import functools
 from collections.abc import Mapping
 from typing import Any
 
 import msgspec
 import numpy as np
-import polars as pl
 
 from keepwell.core.errors import Damaged, InvalidInput
+from keepwell.core.lazy import pl
 from keepwell.models.signatures.tables import is_of
 
 MAX_MESSAGE = 4 << 30
 _KINDS = frozenset("biufUSMmc")
 _MARK = "~"
-_DTYPES: dict[str, Any] = {
-    str(t): t
-    for t in (
-        pl.Int8, pl.Int16, pl.Int32, pl.Int64, pl.UInt8, pl.UInt16, pl.UInt32, pl.UInt64, pl.Float32, pl.Float64,
-        pl.Boolean, pl.String, pl.Binary, pl.Date,
-    )
-}  # fmt: skip
 
 
 def encode(value: object) -> bytes:
@@ -74,6 +68,8 @@ def _lower(value: Any, arrays: list[bytes]) -> Any:
         return value
     if is_of(value, "pandas"):
         return _lower_pandas(value, arrays)
+    if is_of(value, "polars"):
+        return _lower_table(value, arrays)
     for kind, lower in _LOWERED:
         if isinstance(value, kind):
             return lower(value, arrays)
@@ -84,6 +80,15 @@ def _lower_mapping(value: Mapping[Any, Any], arrays: list[bytes]) -> dict[str, A
     if _MARK in value:
         raise TypeError(f"the key {_MARK!r} is taken")
     return {str(name): _lower(item, arrays) for name, item in value.items()}
+
+
+@functools.cache
+def _dtypes() -> dict[str, Any]:
+    known = (
+        pl.Int8, pl.Int16, pl.Int32, pl.Int64, pl.UInt8, pl.UInt16, pl.UInt32, pl.UInt64, pl.Float32, pl.Float64,
+        pl.Boolean, pl.String, pl.Binary, pl.Date,
+    )  # fmt: skip
+    return {str(dtype): dtype for dtype in known}
 
 
 def _tagged(kind: str, value: Any) -> dict[str, Any]:
@@ -100,11 +105,17 @@ def _lower_array(value: Any, arrays: list[bytes]) -> Any:
     return _tagged("array", [plain.dtype.str, list(value.shape)])
 
 
+def _lower_table(value: Any, arrays: list[bytes]) -> Any:
+    if isinstance(value, pl.Series):
+        return _tagged("series", [_lower_series(value, arrays)])
+    if isinstance(value, pl.DataFrame):
+        return _tagged("polars", [_lower_series(series, arrays) for series in value.get_columns()])
+    raise TypeError(f"a {type(value).__name__} is no table")
+
+
 _LOWERED: tuple[tuple[Any, Any], ...] = (
     (np.ndarray, lambda value, arrays: _lower_array(value, arrays)),
     (np.generic, lambda value, arrays: _lower(value.item(), arrays)),
-    (pl.Series, lambda value, arrays: _tagged("series", [_lower_series(value, arrays)])),
-    (pl.DataFrame, lambda value, arrays: _tagged("polars", [_lower_series(s, arrays) for s in value.get_columns()])),
     (Mapping, lambda value, arrays: _lower_mapping(value, arrays)),
     ((list, tuple), lambda value, arrays: [_lower(item, arrays) for item in value]),
     (dt.datetime, lambda value, _: _tagged("time", value.isoformat())),
@@ -213,7 +224,11 @@ class _Reader:
 
     def _series(self, held: Any) -> pl.Series:
         name, dtype, values = held
-        return pl.Series(name, self.raise_(values), dtype=_DTYPES.get(dtype), strict=False)
+        raised = self.raise_(values)
+        try:
+            return pl.Series(name, raised, dtype=_dtypes().get(dtype), strict=False)
+        except pl.exceptions.PolarsError as error:
+            raise ValueError("no column") from error
 
     def _column(self, held: Any) -> Any:
         import pandas

@@ -7,24 +7,18 @@ from __future__ import annotations
 
 import datetime as dt
 import decimal
+import functools
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
-import polars as pl
 
 from keepwell.core.errors import InvalidInput
+from keepwell.core.lazy import pl
 from keepwell.models.signatures.specs import Kind
 
 RANGE = {"integer": (-(2**31), 2**31 - 1), "long": (-(2**63), 2**63 - 1)}
 _NUMPY = {"boolean": "bool", "integer": "int32", "long": "int64", "float": "float32", "double": "float64"}
-_POLARS: dict[str, Any] = {
-    "boolean": pl.Boolean, "integer": pl.Int32, "long": pl.Int64, "float": pl.Float32, "double": pl.Float64,
-}  # fmt: skip
-_PLAIN: tuple[tuple[Any, str], ...] = (
-    (pl.String, "string"), (pl.Categorical, "string"), (pl.Enum, "string"), (pl.Null, "string"),
-    (pl.Boolean, "boolean"), (pl.Binary, "binary"), (pl.Date, "datetime"), (pl.Datetime, "datetime"),
-)  # fmt: skip
 _MOST_EXACT = {"float": 2**24, "double": 2**53}
 _PYTHON: tuple[tuple[type | tuple[type, ...], str], ...] = (
     ((bool, np.bool_), "boolean"),
@@ -77,6 +71,8 @@ def as_table(data: object) -> Table | None:
     """
     if is_of(data, "pandas"):
         return PandasTable(data.to_frame() if not hasattr(data, "columns") else data)  # type: ignore[attr-defined]
+    if isinstance(data, np.ndarray | str | bytes):
+        return None
     try:
         found = _polars(data)
         if found is not None:
@@ -127,7 +123,7 @@ def python_kind(value: object) -> Kind:
         held = {str(k): v for k, v in value.items()}
         properties = {k: {**_json(python_kind(v)), "required": v is not None} for k, v in sorted(held.items())}
         return {"type": "object", "properties": properties}
-    if isinstance(value, Sequence | pl.Series):
+    if isinstance(value, Sequence) or (is_of(value, "polars") and isinstance(value, pl.Series)):
         first = next((item for item in value if item is not None), None)
         return {"type": "array", "items": _json(python_kind(first))}
     raise InvalidInput(f"A value of the type {type(value).__name__!r} has no place in a signature.", where="input")
@@ -169,18 +165,18 @@ class PolarsTable:
 
     def cast(self, name: str, to: str) -> pl.Series:
         """Return the column as another type; no value may change."""
-        column, kind = self._frame[name], self.kind(name)
+        column, kind, types = self._frame[name], self.kind(name), _polars_types()
         if kind == to or column.dtype == pl.Null:
-            return column.cast(_POLARS[to]) if to in _POLARS and column.dtype != _POLARS[to] else column
+            return column.cast(types[to]) if to in types and column.dtype != types[to] else column
         if kind == "string" and to == "datetime" and self._loose:
             try:
                 return column.str.to_datetime(strict=True)
             except pl.exceptions.PolarsError as error:
                 raise ValueError("it holds text that is no date") from error
-        if not isinstance(kind, str) or to not in _POLARS:
+        if not isinstance(kind, str) or to not in types:
             raise ValueError("")
         _check_numbers(column.drop_nulls().to_numpy(), kind, to, loose=self._loose)
-        return column.cast(_POLARS[to])
+        return column.cast(types[to])
 
     def build(self, columns: Mapping[str, object]) -> pl.DataFrame:
         """Return a polars table of these columns."""
@@ -269,12 +265,27 @@ def _check_numbers(values: np.ndarray[Any, Any], kind: str, to: str, *, loose: b
         raise ValueError("some values are too large to be exact")
 
 
+@functools.cache
+def _polars_types() -> dict[str, Any]:
+    return {
+        "boolean": pl.Boolean, "integer": pl.Int32, "long": pl.Int64, "float": pl.Float32, "double": pl.Float64,
+    }  # fmt: skip
+
+
+@functools.cache
+def _plain_types() -> tuple[tuple[Any, str], ...]:
+    return (
+        (pl.String, "string"), (pl.Categorical, "string"), (pl.Enum, "string"), (pl.Null, "string"),
+        (pl.Boolean, "boolean"), (pl.Binary, "binary"), (pl.Date, "datetime"), (pl.Datetime, "datetime"),
+    )  # fmt: skip
+
+
 def _polars_kind(name: str, dtype: Any) -> Kind:
     if dtype.is_integer():
         return "integer" if dtype in (pl.Int8, pl.Int16, pl.Int32, pl.UInt8, pl.UInt16) else "long"
     if dtype.is_float() or dtype.is_decimal():
         return "float" if dtype == pl.Float32 else "double"
-    plain = next((kind for known, kind in _PLAIN if dtype == known), None)
+    plain = next((kind for known, kind in _plain_types() if dtype == known), None)
     if plain is not None:
         return plain
     if dtype in (pl.List, pl.Array):
