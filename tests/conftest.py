@@ -31,10 +31,12 @@ _MIGRATED = "migrated"
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Run what stands on a database on both databases."""
     folder = metafunc.definition.path.relative_to(Path(__file__).parent).parts[0]
-    if "database_url" not in metafunc.fixturenames or metafunc.definition.get_closest_marker("sqlite_only"):
+    wanted = [name for name in ("database_url", "empty_url") if name in metafunc.fixturenames]
+    if not wanted or metafunc.definition.get_closest_marker("sqlite_only"):
         return
     if folder in _BOTH or metafunc.definition.get_closest_marker("both_databases"):
-        metafunc.parametrize("database_url", ["sqlite", "postgres"], indirect=True)
+        for name in wanted:
+            metafunc.parametrize(name, ["sqlite", "postgres"], indirect=True)
 
 
 @pytest.fixture(scope="session")
@@ -66,6 +68,19 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: py
     url = shared.fresh()
     monkeypatch.setenv("KEEPWELL_DATABASE", url)
     yield url
+
+
+@pytest.fixture
+def empty_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """The URL of a database of this test's own in which nothing was made yet."""
+    if getattr(request, "param", "sqlite") == "sqlite":
+        yield f"sqlite:///{tmp_path / 'home' / 'keepwell.db'}"
+        return
+    server: Server = request.getfixturevalue("postgres")
+    server.drop("empty")
+    server.make("empty")
+    yield server.url("empty")
+    server.drop("empty")
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError, Statement
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from keepwell.core import failpoints
-from keepwell.core.errors import InvalidInput, KeepwellError, Unavailable
+from keepwell.core.errors import InvalidInput, KeepwellError, NotInstalled, Unavailable
 from keepwell.db import sqlite
 from keepwell.db.wal import Wal
 
@@ -125,8 +125,12 @@ def connect(
     if parsed.drivername in ("sqlite", "sqlite+pysqlite"):
         return Database(*sqlite.engine_for(parsed, busy_seconds), busy_seconds)
     if parsed.drivername in ("postgresql", "postgres", "postgresql+psycopg"):
-        from keepwell.db import postgres
-
+        try:
+            from keepwell.db import postgres
+        except ImportError as error:
+            raise NotInstalled(
+                "PostgreSQL needs its driver, the extra 'postgres': pip install 'keepwell[postgres]'."
+            ) from error
         return Database(*postgres.engine_for(parsed, busy_seconds, connections, backups), busy_seconds)
     raise InvalidInput(
         f"The database {parsed.drivername!r} is not supported; use a sqlite:/// or a postgresql+psycopg:// URL."

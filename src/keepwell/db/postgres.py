@@ -16,26 +16,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import sqlalchemy
+from psycopg.abc import Buffer
+from psycopg.adapt import Loader
+from psycopg.types.numeric import FloatDumper
 from sqlalchemy import Column, Connection, Integer, MetaData, and_, event, select
 from sqlalchemy.dialects.postgresql.base import PGDDLCompiler, PGTypeCompiler
 from sqlalchemy.dialects.postgresql.psycopg import PGCompiler_psycopg
 from sqlalchemy.engine import URL
-from sqlalchemy.exc import DBAPIError, NoSuchModuleError
+from sqlalchemy.exc import DBAPIError
 
 from keepwell.core import failpoints
-from keepwell.core.errors import Conflict, KeepwellError, NotInstalled
+from keepwell.core.errors import Conflict, KeepwellError
 from keepwell.db import postgres_backup, postgres_errors
-
-try:
-    import psycopg
-    from psycopg.abc import Buffer
-    from psycopg.adapt import Loader
-    from psycopg.types.numeric import FloatDumper
-except ImportError as error:
-    raise NotInstalled(
-        "PostgreSQL needs its driver, the extra 'postgres': pip install 'keepwell[postgres]'."
-    ) from error
 
 WRITERS, SCHEMA = 0x6B656570_77656C6C, 0x6B656570_73636D61
 """Advisory locks, in the database they are taken in: of governed writers, and of whoever changes the schema."""
@@ -148,17 +142,14 @@ def engine_for(
         "tcp_user_timeout": 30_000,
         "client_encoding": "utf8",
     }
-    try:
-        engine = sqlalchemy.create_engine(
-            url.set(drivername="postgresql+psycopg"),
-            connect_args={name: value for name, value in defaults.items() if name not in url.query},
-            pool_size=kept,
-            max_overflow=connections - kept,
-            pool_timeout=busy_seconds,
-            use_native_hstore=False,
-        )
-    except NoSuchModuleError as error:
-        raise NotInstalled("PostgreSQL needs SQLAlchemy's psycopg dialect: install 'keepwell[postgres]'.") from error
+    engine = sqlalchemy.create_engine(
+        url.set(drivername="postgresql+psycopg"),
+        connect_args={name: value for name, value in defaults.items() if name not in url.query},
+        pool_size=kept,
+        max_overflow=connections - kept,
+        pool_timeout=busy_seconds,
+        use_native_hstore=False,
+    )
     engine.dialect.type_compiler_instance = _Types(engine.dialect)
     engine.dialect.ddl_compiler = _Ddl
     engine.dialect.statement_compiler = _Statements

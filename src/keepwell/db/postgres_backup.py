@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
+from psycopg.conninfo import make_conninfo
 
 from keepwell.core import failpoints
 from keepwell.core.errors import Conflict
@@ -19,6 +20,13 @@ _ELSE = (
     "this is against a change that was a mistake."
 )
 _PASSED = ("PATH", "HOME", "LD_LIBRARY_PATH", "PGSSLMODE", "PGSSLROOTCERT", "PGSSLCERT", "PGSSLKEY", "PGPASSFILE")
+
+
+_TOLD = (
+    "host", "hostaddr", "port", "dbname", "user", "sslmode", "sslrootcert", "sslcert", "sslkey", "sslcrl", "passfile",
+    "connect_timeout", "channel_binding", "gssencmode", "krbsrvname", "target_session_attrs",
+)  # fmt: skip
+"""What the tool is told of the connection: its library may be older than the driver's, and know less."""
 
 
 def dump(connection: psycopg.Connection[Any], place: Path) -> None:
@@ -38,7 +46,7 @@ def dump(connection: psycopg.Connection[Any], place: Path) -> None:
     handle = os.open(temp, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:
         done = subprocess.run(  # noqa: S603
-            [tool, "--format=custom", "--no-password", f"--dbname={connection.info.dsn}"],
+            [tool, "--format=custom", "--no-password", f"--dbname={_where(connection)}"],
             stdin=subprocess.DEVNULL,
             stdout=handle,
             stderr=subprocess.PIPE,
@@ -55,3 +63,9 @@ def dump(connection: psycopg.Connection[Any], place: Path) -> None:
     failpoints.reach("migrate.backup_written")
     temp.replace(place)
     failpoints.reach("migrate.backed_up")
+
+
+def _where(connection: psycopg.Connection[Any]) -> str:
+    """Return how to connect, without the password."""
+    known = connection.info.get_parameters()
+    return make_conninfo("", **{name: value for name, value in known.items() if name in _TOLD})

@@ -16,7 +16,6 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -32,17 +31,18 @@ _ALWAYS = (
 )  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
 class Server:
     """A running server.
 
     Attributes:
         folder: holds its data and its socket.
-        process: the server's own process.
+        has_icu: whether its databases have an English collation.
     """
 
-    folder: Path
-    process: subprocess.Popen[bytes]
+    def __init__(self, folder: Path, command: Sequence[str], user: pwd.struct_passwd | None, has_icu: bool) -> None:
+        self.folder, self.has_icu = folder, has_icu
+        self._command, self._user = command, user
+        self._start()
 
     @property
     def socket(self) -> Path:
@@ -52,6 +52,44 @@ class Server:
     def url(self, database: str, user: str = "keepwell", more: str = "") -> str:
         """Return the URL of a database on this server."""
         return f"postgresql+psycopg://{user}@/{database}?host={self.folder}{more}"
+
+    def crash(self) -> None:
+        """Kill the server and all its processes, as a power loss would but for the disk's own cache."""
+        os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait(timeout=30)
+
+    def restart(self) -> None:
+        """Start the server again after a crash."""
+        (self.folder / "data" / "postmaster.pid").unlink(missing_ok=True)
+        self._start()
+
+    def stop(self) -> None:
+        """Stop at once: what it holds is thrown away."""
+        self._process.send_signal(signal.SIGQUIT)
+        self._process.wait(timeout=30)
+
+    def _start(self) -> None:
+        """Start, and wait until it answers; processes of a crashed one may still be ending, so it is tried again."""
+        deadline = time.monotonic() + 60
+        self._process = self._run()
+        while True:
+            try:
+                self.admin().close()
+            except psycopg.OperationalError:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.05)
+                if self._process.poll() is not None:
+                    time.sleep(0.5)
+                    self._process = self._run()
+            else:
+                return
+
+    def _run(self) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(  # noqa: S603
+            self._command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+            cwd=self.folder, start_new_session=True, **_as(self._user),
+        )  # fmt: skip
 
     def admin(self) -> psycopg.Connection[Any]:
         """Return a connection of the superuser, with each statement a transaction of its own."""
@@ -162,25 +200,20 @@ def private_server(*, durable: bool = False, settings: Sequence[str] = ()) -> It
     try:
         if user is not None:
             os.chown(folder, user.pw_uid, user.pw_gid)
-        words = ["--locale=C.UTF-8"] if _version(programs) < 15 else ["--locale-provider=icu", "--icu-locale=en"]
+        has_icu = _version(programs) >= 15
+        words = ["--locale=C.UTF-8"] if not has_icu else ["--locale-provider=icu", "--icu-locale=en"]
         _run([programs / "initdb", "-D", folder / "data", "-U", "keepwell", "--auth=trust", "--encoding=UTF8",
               "--no-sync", *words], folder, user)  # fmt: skip
         (folder / "data" / "pg_hba.conf").write_text(
             "local all locked scram-sha-256\nlocal all all trust\n", encoding="utf-8"
         )
         options = [f"unix_socket_directories={folder}", *_ALWAYS, *(() if durable else _QUICK), *settings]
-        process = subprocess.Popen(  # noqa: S603
-            [str(programs / "postgres"), "-D", str(folder / "data"), *(part for o in options for part in ("-c", o))],
-            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=folder,
-            **_as(user),
-        )  # fmt: skip
-        server = Server(folder, process)
+        command = [str(programs / "postgres"), "-D", str(folder / "data"), *(p for o in options for p in ("-c", o))]
+        server = Server(folder, command, user, has_icu)
         try:
-            _wait(server)
             yield server
         finally:
-            process.send_signal(signal.SIGQUIT)  # at once: what it holds is thrown away
-            process.wait(timeout=30)
+            server.stop()
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -207,16 +240,3 @@ def _run(command: Sequence[str | Path], folder: Path, user: pwd.struct_passwd | 
     )
     if done.returncode:
         raise RuntimeError(f"{command[0]} failed: {done.stdout}{done.stderr}")
-
-
-def _wait(server: Server) -> None:
-    deadline = time.monotonic() + 60
-    while True:
-        try:
-            server.admin().close()
-        except psycopg.OperationalError:
-            if server.process.poll() is not None or time.monotonic() > deadline:
-                raise
-            time.sleep(0.05)
-        else:
-            return
