@@ -283,5 +283,16 @@ def test_lanes_say_who_was_what_when() -> None:
     text = lanes.draw(stays, NOW, label="Timeline")
     assert "<until>" not in text
     assert re.findall(r'lane-name">([^<]*)', text) == ["prod", "@best"]
-    assert 'x="0.00%" width="50.00%"' in text and 'x="50.00%" width="50.00%"' in text
+    assert 'x="0.00%" y="0" width="50.00%"' in text and 'x="50.00%" y="0" width="50.00%"' in text
     assert lanes.draw([], NOW, label="x") == ""
+
+
+def test_two_versions_in_one_place_at_once_stand_below_one_another() -> None:
+    days = [(9, None), (6, 4), (4, None), (2, None)]
+    stays = [
+        lanes.Stay("stage", f"v{n}", NOW - timedelta(days=since), until and NOW - timedelta(days=until), "said")
+        for n, (since, until) in enumerate(days)
+    ]
+    text = lanes.draw(stays, NOW, label="x")
+    assert re.findall(r'<svg x="[^"]*" y="(\d+)"', text) == ["0", "26", "26", "52"]
+    assert 'height="78"' in text

@@ -10,7 +10,7 @@ import io
 import json
 import struct
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 
@@ -18,11 +18,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keepwell.core.clock import SimulatedClock
-from keepwell.core.digests import digest_bytes
+from keepwell.core.digests import canonical_json, digest_bytes
 from keepwell.core.lazy import pl
 from keepwell.core.points import batch_of
 from keepwell.db import Transaction
 from keepwell.flows.kit import Kit
+from keepwell.models import registry
 from keepwell.tracking import service as tracking
 from keepwell.tracking.model import Code, DatasetInput, Input, Run
 
@@ -40,6 +41,16 @@ fetch("/api/runs").then(() => "answered", () => "refused").then((api) => {
 });
 </script>"""
 """A report that tries to reach the page around it, and says what came of it."""
+
+
+MLMODEL = """artifact_path: model
+flavors:
+  python_function: {loader_module: mlflow.sklearn, python_version: 3.11.9}
+  sklearn: {pickled_model: model.skops, serialization_format: skops, sklearn_version: 1.7.1}
+signature:
+  inputs: '[{"type": "double", "name": "pixel_0", "required": true}, {"type": "long", "name": "pixel_1"}]'
+  outputs: '[{"type": "tensor", "tensor-spec": {"dtype": "int64", "shape": [-1]}}]'
+"""
 
 
 @dataclass
@@ -177,6 +188,29 @@ def log_more(kit: Kit, tx: Transaction, run: str, start: int, count: int, random
         points.append(("system/system_memory_usage_percentage", float(40 + step / 10), step, at))
         points.append(("system/disk_usage_megabytes", float(12_000 + step), step, at))
     tracking.log_points(tx, kit.call(ACTOR), run, batch_of(points))
+
+
+def seeded_registry(kit: Kit, runs: Sequence[str], name: str = "digits-reader") -> None:
+    """Register a version of a model from each of some runs; aliases and stages move from one to the next."""
+    with kit.write() as tx:
+        registry.create_model(tx, kit.call(ACTOR), name, "Reads handwritten digits.", {"team": "vision"})
+    for place, run in enumerate(runs):
+        files = [["MLmodel", kit.blobs.put(MLMODEL.encode()), len(MLMODEL)]]
+        manifest = canonical_json([*files, ["model.skops", kit.blobs.put(run.encode()), len(run)]])
+        _wait(kit, timedelta(days=3))
+        with kit.write() as tx:
+            call = kit.call(ACTOR)
+            origin = registry.Origin(manifest=kit.blobs.put(manifest), size=len(manifest), source=f"runs:/{run}/model",
+                                     run_id=run)  # fmt: skip
+            made = registry.create_version(tx, call, name, origin, description=f"From the sweep, number {place + 1}.",
+                                           tags={"validated": str(place % 2 == 0).lower()})  # fmt: skip
+            registry.transition_stage(tx, call, name, made.number, "Staging")
+            registry.set_alias(tx, call, name, "candidate", made.number)
+        _wait(kit, timedelta(days=2))
+        with kit.write() as tx:
+            if place % 2 == 0:
+                registry.transition_stage(tx, kit.call(ACTOR), name, made.number, "Production", archive_existing=True)
+                registry.set_alias(tx, kit.call("person:ada"), name, "best", made.number)
 
 
 def _add_artifacts(kit: Kit, run: str, random: np.random.Generator) -> None:

@@ -56,18 +56,30 @@ def draw(stays: Sequence[Stay], now: datetime, *, label: str) -> Markup:
 
 def _lane(stays: Sequence[Stay], first: datetime, whole: float, now: datetime, names: Sequence[str]) -> Markup:
     drawn = []
-    for one in sorted(stays, key=lambda one: one.since):
+    rows = _rows(stays, now)
+    for one, row in rows:
         start = 100 * ((one.since - first) / timedelta(seconds=1)) / whole
         wide = max(0.6, 100 * (((one.until or now) - one.since) / timedelta(seconds=1)) / whole)
         start = min(start, 100 - wide)
         bar = Markup(
-            '<svg x="{x}%" width="{w}%" height="26" class="stay shade-{shade}{now}"><title>{said}</title>'
+            '<svg x="{x}%" y="{y}" width="{w}%" height="26" class="stay shade-{shade}{now}"><title>{said}</title>'
             '<rect x="0" y="1" width="100%" height="24" rx="4"/><text x="7" y="18">{name}</text></svg>'
         ).format(
-            x=f"{start:.2f}", w=f"{wide:.2f}", shade=names.index(one.name) % 4, said=one.said, name=one.name,
-            now=" present" if one.until is None else "",
+            x=f"{start:.2f}", y=26 * row, w=f"{wide:.2f}", shade=names.index(one.name) % 4, said=one.said,
+            name=one.name, now=" present" if one.until is None else "",
         )  # fmt: skip
         drawn.append(Markup('<a href="{}">{}</a>').format(one.href, bar) if one.href else bar)
-    return Markup('<svg class="lane" width="100%" height="26" role="img" aria-label="{}">{}</svg>').format(
-        "; ".join(one.said for one in stays), Markup().join(drawn)
+    return Markup('<svg class="lane" width="100%" height="{}" role="img" aria-label="{}">{}</svg>').format(
+        26 * (1 + max(row for _, row in rows)), "; ".join(one.said for one in stays), Markup().join(drawn)
     )
+
+
+def _rows(stays: Sequence[Stay], now: datetime) -> list[tuple[Stay, int]]:
+    """Return each stay with a row of its lane where no other stands at the same time."""
+    free: list[datetime] = []
+    made = []
+    for one in sorted(stays, key=lambda one: one.since):
+        row = next((place for place, until in enumerate(free) if until <= one.since), len(free))
+        free[row:] = [one.until or now, *free[row + 1 :]]
+        made.append((one, row))
+    return made

@@ -29,6 +29,11 @@ def version(version_id: str) -> str:
     return f"/versions/{_part(version_id)}"
 
 
+def registered_version(name: str, number: int) -> str:
+    """Page of a version of a model without segments, by its number."""
+    return f"/models/{_part(name)}/versions/{number}"
+
+
 def dataset(name: str) -> str:
     """Page of a dataset."""
     return f"/data/{_part(name)}"

@@ -8,15 +8,19 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from keepwell.core.clock import from_iso
+from keepwell.core.errors import NotFound
 from keepwell.db import Transaction
+from keepwell.flows.registry import charter_of
 from keepwell.governance.charters import AppliedCharter, current_charter, current_charters
 from keepwell.ledger import service as ledger
 from keepwell.loop import service as loop
+from keepwell.models import registry
 from keepwell.models import service as models
 from keepwell.monitoring import service as monitoring
 from keepwell.releases import service as releases
 from keepwell.server.routing import Ask, Html, Query, Route
-from keepwell.server.ui import charts, links, tiles, views_fleet, views_segment, words
+from keepwell.server.ui import charts, links, tiles, views_fleet, views_registry, views_segment, words
+from keepwell.server.ui.pages_registry import show_model
 from keepwell.server.ui.pages_today import fleet_today
 from keepwell.server.ui.reading import Fleet, read_fleet
 from keepwell.server.ui.render import page
@@ -31,6 +35,17 @@ MARKS = (
     ("model.promoted", "promoted"),
     ("model.rolled_back", "promoted"),
 )
+
+
+A_PAGE = 50
+"""So many registered names without a charter are listed at once."""
+
+
+class ModelsQuery(Query, frozen=True, kw_only=True):
+    """Which registered names: with a text in their name, on which page."""
+
+    q: Annotated[str, msgspec.Meta(max_length=200)] = ""
+    page: Annotated[int, msgspec.Meta(ge=1, le=100_000)] = 1
 
 
 class FleetQuery(Query, frozen=True, kw_only=True):
@@ -51,13 +66,24 @@ class FleetQuery(Query, frozen=True, kw_only=True):
     page: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] = 1
 
 
-def fleets(ask: Ask[None, None]) -> Html:
-    """List fleets and models."""
-    now = ask.kit.clock.now()
+def fleets(ask: Ask[ModelsQuery, None]) -> Html:
+    """List fleets and models, and registered names without a charter."""
+    wanted, now = ask.query, ask.kit.clock.now()
+    text = wanted.q.strip().replace("'", "''")
     with ask.read() as tx:
         found = [fleet_today(tx, applied, now) for applied in current_charters(tx)]
+        named = registry.search_models(
+            tx, f"name ILIKE '%{text}%'" if text else "", ["last_updated_timestamp DESC"], A_PAGE + 1,
+            (wanted.page - 1) * A_PAGE,
+        )  # fmt: skip
     found.sort(key=lambda one: (words.TONES.get(one.tone) != "bad", one.name))
-    return page(ask, "models.html", title="Fleets and models", nav="models", json="/api/models", fleets=found)
+    here = links.with_query("/models", q=wanted.q, page=wanted.page + 1)
+    return page(
+        ask, "models.html", title="Fleets and models", nav="models", json="/api/models", fleets=found, query=wanted,
+        registered=views_registry.lines_of(named[:A_PAGE], frozenset(one.name for one in found)),
+        next=here if len(named) > A_PAGE else None,
+        first=links.with_query("/models", q=wanted.q) if wanted.page > 1 else None,
+    )  # fmt: skip
 
 
 def fleet(ask: Ask[FleetQuery, None]) -> Html:
@@ -65,12 +91,15 @@ def fleet(ask: Ask[FleetQuery, None]) -> Html:
     wanted = ask.query
     now = ask.kit.clock.now()
     with ask.read() as tx:
+        if charter_of(tx, ask.path["model"]) is None and _is_registered(tx, ask.path["model"]):
+            return show_model(ask, 1)
         applied = current_charter(tx, ask.path["model"])
         name = applied.charter.model
         found = read_fleet(ask.kit.db, tx, applied)
         context: dict[str, Any] = {
             "fleet": found,
             "charter": applied.charter,
+            "registered": _is_registered(tx, name),
             "waiting": releases.waiting_approvals(tx, name),
             "scored": next(iter(serving.scorings(tx, name, limit=1)), None),
             "batch": next(iter(models.batches(tx, model=name, limit=1)), None),
@@ -103,6 +132,13 @@ def fleet(ask: Ask[FleetQuery, None]) -> Html:
         ages=_ages(found, now),
         path=links.model(name),
     )
+
+
+def _is_registered(tx: Transaction, name: str) -> bool:
+    try:
+        return bool(registry.model_name(tx, name))
+    except NotFound:
+        return False
 
 
 def map_names(ask: Ask[None, None]) -> list[dict[str, object]]:
@@ -195,7 +231,8 @@ def applied_of(ask: Ask[Any, Any], tx: Transaction) -> AppliedCharter:
 
 
 ROUTES = (
-    Route("GET", "/models", "pages.read", fleets, "List fleets and models.", answer=Html),
+    Route("GET", "/models", "pages.read", fleets, "List fleets and models.", query=ModelsQuery,
+          answer=Html),
     Route("GET", PATH, "pages.read", fleet, "Show a fleet or model.", query=FleetQuery, answer=Html),
     Route("GET", PATH + "/map", "pages.read", map_names, "Return what the tiles of a map are.",
           answer=list[dict[str, Any]]),

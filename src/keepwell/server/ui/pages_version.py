@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from keepwell.core.errors import NotFound
+from keepwell.core.segments import ALL
 from keepwell.flows import trace as tracing
 from keepwell.governance.charters import current_charter
+from keepwell.models.model import ModelVersion
 from keepwell.releases import service as releases
 from keepwell.server.routing import Ask, Html, Route
 from keepwell.server.ui import links, views_fleet, views_version
@@ -27,13 +29,9 @@ def version(ask: Ask[None, None]) -> Html:
     return page(
         ask,
         "version.html",
-        title=f"{segment_words(one.segment)} v{one.number}",
+        title=f"{segment_words(one.segment)} v{one.number}" if charter is not None else f"{one.model} v{one.number}",
         nav="models",
-        crumbs=[
-            ("Fleets and models", "/models"),
-            (one.model, links.model(one.model)),
-            (segment_words(one.segment), links.segment(one.model, one.segment)),
-        ],
+        crumbs=_crumbs(one, governed=charter is not None),
         json=f"/api/versions/{one.id}/lineage",
         trace=found,
         version=one,
@@ -45,6 +43,15 @@ def version(ask: Ask[None, None]) -> Html:
         evidence=views_version.evidenced(found.evidence, metrics),
         graph=views_version.graph_of(found),
         weights=views_fleet.weights_of([one.facts]),
+    )
+
+
+def _crumbs(one: ModelVersion, *, governed: bool) -> list[tuple[str, str]]:
+    outer = [("Fleets and models", "/models"), (one.model, links.model(one.model))]
+    if governed:
+        return [*outer, (segment_words(one.segment), links.segment(one.model, one.segment))]
+    return (
+        [*outer, (f"v{one.number}", links.registered_version(one.model, one.number))] if one.segment == ALL else outer
     )
 
 

@@ -127,6 +127,6 @@
     } else if ((event.key === "Enter" || event.key === "Tab") && at >= 0) {
       take(at);
       event.preventDefault();
-    } else if (event.key === "Escape") { close(); event.stopPropagation(); }
+    } else if (event.key === "Escape") { close(); event.preventDefault(); }
   });
 })();
