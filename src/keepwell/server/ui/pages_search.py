@@ -49,6 +49,7 @@ def search(ask: Ask[SearchQuery, None]) -> Html | SeeOther:
     with ask.read() as tx:
         hits = found(tx, q) if q else []
     exact = [hit for hit in hits if hit.name.casefold() == q.casefold()]
+    exact = [hit for hit in exact if hit.kind == exact[0].kind]  # a fleet before its experiment of the same name
     if len(exact) == 1 or len(hits) == 1:
         return SeeOther((exact or hits)[0].href)
     return page(ask, "search.html", title="Search", q=q, hits=hits, most=MOST)
