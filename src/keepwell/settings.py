@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from keepwell.core.errors import InvalidInput
@@ -56,6 +56,59 @@ def read_settings(home: str | None = None, environment: Mapping[str, str] | None
         workers=int(workers),
         connections=int(connections),
         backed_up=env.get("KEEPWELL_BACKED_UP", "") not in ("", "0"),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class ClientSettings:
+    """What the SDK of one process is told from outside.
+
+    Attributes:
+        uri: where runs are recorded: `http(s)://host:port`, or a home folder.
+        home: the folder of this machine's installation.
+        spool: the folder for what no server has acknowledged yet.
+        token: what the server lets us in with.
+        experiment: the experiment of runs that name none.
+        run: the run that a process takes up when it starts one without a name.
+    """
+
+    uri: str
+    home: Path
+    spool: Path
+    token: str | None = field(default=None, repr=False)
+    experiment: str | None = None
+    run: str | None = None
+
+    @property
+    def remote(self) -> bool:
+        """Whether runs go to a server."""
+        return self.uri.startswith(("http://", "https://"))
+
+
+def read_client_settings(
+    uri: str | None = None, home: str | None = None, environment: Mapping[str, str] | None = None
+) -> ClientSettings:
+    """Return the SDK's settings, from KEEPWELL_TRACKING_URI, KEEPWELL_TOKEN, KEEPWELL_EXPERIMENT, KEEPWELL_RUN_ID,
+    KEEPWELL_SPOOL and what `read_settings` reads; arguments come first.
+
+    Raises:
+        InvalidInput: a variable has a value that cannot be used.
+    """  # noqa: D205
+    env = os.environ if environment is None else environment  # noqa: TID251  (the one place)
+    folder = read_settings(home, env).home
+    chosen = uri or env.get("KEEPWELL_TRACKING_URI") or str(folder)
+    if not chosen.startswith(("http://", "https://")):
+        if "://" in chosen and not chosen.startswith("file:///"):
+            raise InvalidInput("KEEPWELL_TRACKING_URI is http(s)://host:port, or a folder.", where="uri")
+        folder = Path(chosen.removeprefix("file://")).expanduser().absolute()
+        chosen = str(folder)
+    return ClientSettings(
+        uri=chosen.rstrip("/") or "/",
+        home=folder,
+        spool=Path(env.get("KEEPWELL_SPOOL") or folder / "spool").expanduser().absolute(),
+        token=env.get("KEEPWELL_TOKEN") or None,
+        experiment=env.get("KEEPWELL_EXPERIMENT") or None,
+        run=env.get("KEEPWELL_RUN_ID") or None,
     )
 
 

@@ -30,6 +30,7 @@ COMMANDS = {
     "runs": "Recorded runs.",
     "score": "Score a fleet now.",
     "server": "Serve pages and API.",
+    "sync": "Send what logging processes left.",
     "token": "API tokens and sign-in links.",
     "up": "Server, loop and workers in one process tree.",
 }

@@ -1,10 +1,17 @@
-"""`keepwell runs`: list, show."""
+"""`keepwell runs`: list, show, compare, delete, restore, download."""
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import TYPE_CHECKING
+
 import click
 
-from keepwell.cli.shared import home_option, json_option, open_kit, print_json, print_rows
+from keepwell.cli.shared import home_option, json_option, me, open_kit, print_json, print_rows
+
+if TYPE_CHECKING:
+    from keepwell.db import Transaction
+    from keepwell.tracking.model import Run
 
 
 @click.group()
@@ -13,6 +20,11 @@ def command() -> None:
 
 
 @command.command(name="list")
+@click.option("--filter", "text", metavar="FILTER", default="",
+              help="Such as \"metrics.loss < 0.1 and params.depth = '4'\".")  # fmt: skip
+@click.option("--order", multiple=True, metavar="KEY", help="Such as 'metrics.loss ASC'; repeatable.")
+@click.option("--experiment", multiple=True, metavar="NAME", help="Only runs of this experiment; repeatable.")
+@click.option("--deleted", is_flag=True, help="Only deleted runs.")
 @click.option("--model", help="Only runs for this model.")
 @click.option("--kind", help="Only runs of this kind, such as train.")
 @click.option("--status", type=click.Choice(["running", "finished", "failed", "interrupted"]), help="Only these.")
@@ -22,6 +34,10 @@ def command() -> None:
 @home_option
 @json_option
 def list_(
+    text: str,
+    order: tuple[str, ...],
+    experiment: tuple[str, ...],
+    deleted: bool,
     model: str | None,
     kind: str | None,
     status: str | None,
@@ -31,13 +47,25 @@ def list_(
     home: str | None,
     as_json: bool,
 ) -> None:
-    """List runs, newest first."""
-    from keepwell.db import read
+    """List runs, newest first unless ordered.
+
+    --filter, --order, --experiment and --deleted search; --model, --kind, --parent and --before page through all runs.
+    """
+    from keepwell.core.errors import InvalidInput
     from keepwell.tracking import service
 
+    searching = bool(text or order or experiment or deleted)
+    if searching and (model or kind or parent or before):
+        raise InvalidInput(
+            "Say --model, --kind and --parent in the filter, such as \"attributes.status = 'FINISHED'\"."
+        )
     kit = open_kit(home)
-    with read(kit.db) as tx:
-        found = service.runs(tx, model=model, kind=kind, status=status, parent=parent, before=before, limit=limit)
+    with kit.read() as tx:
+        if searching:
+            found = _search(tx, text, order, experiment, deleted=deleted, limit=limit)
+            found = [run for run in found if status is None or run.status == status]
+        else:
+            found = service.runs(tx, model=model, kind=kind, status=status, parent=parent, before=before, limit=limit)
     if as_json:
         print_json(found)
         return
@@ -54,7 +82,7 @@ def list_(
         for one in found
     ]
     columns = ("id", "name", "kind", "status", "model", "started", "metrics")
-    print_rows(rows, columns, "No run is recorded; training, scoring and backtests record theirs.")
+    print_rows(rows, columns, "No run is recorded; training, scoring and backtests record theirs, and so does the SDK.")
 
 
 @command.command()
@@ -63,11 +91,10 @@ def list_(
 @json_option
 def show(run_id: str, home: str | None, as_json: bool) -> None:
     """Show a run: parameters, metrics, inputs, artifacts, code and environment."""
-    from keepwell.db import read
     from keepwell.tracking import service
 
     kit = open_kit(home)
-    with read(kit.db) as tx:
+    with kit.read() as tx:
         one = service.run(tx, run_id)
     if as_json:
         print_json(one)
@@ -77,7 +104,7 @@ def show(run_id: str, home: str | None, as_json: bool) -> None:
         ("run", one.id),
         ("name", one.name),
         ("kind", one.kind),
-        ("status", one.status),
+        ("status", one.status if one.lifecycle == "active" else f"{one.status}, deleted"),
         ("model", one.model),
         ("parent", one.parent),
         ("started", one.started_at),
@@ -94,6 +121,115 @@ def show(run_id: str, home: str | None, as_json: bool) -> None:
         *((f"artifact {name}", digest) for name, digest in one.artifacts.items()),
     ]
     print_rows([{"what": k, "value": v} for k, v in rows if v is not None], ("what", "value"), "")
+
+
+@command.command()
+@click.argument("run_ids", metavar="ID ID...", nargs=-1, required=True)
+@click.option("--all", "everything", is_flag=True, help="Also what is the same in all of them.")
+@home_option
+@json_option
+def compare(run_ids: tuple[str, ...], everything: bool, home: str | None, as_json: bool) -> None:
+    """Put runs side by side: parameters, metrics, code and data that differ."""
+    from keepwell.core.errors import InvalidInput
+    from keepwell.tracking import service
+
+    if not 2 <= len(run_ids) <= 20:
+        raise InvalidInput("Compare 2 to 20 runs.", where="ID")
+    kit = open_kit(home)
+    with kit.read() as tx:
+        found = [service.run(tx, one) for one in run_ids]
+    facts = [_facts(one) for one in found]
+    names = sorted({name for one in facts for name in one})
+    lines = {name: [one.get(name) for one in facts] for name in names}
+    shown = {n: values for n, values in lines.items() if everything or any(v != values[0] for v in values)}
+    if as_json:
+        print_json({"runs": list(run_ids), "values": shown})
+        return
+    columns = ("what", *run_ids)
+    rows = [{"what": name, **dict(zip(run_ids, values, strict=True))} for name, values in shown.items()]
+    print_rows(rows, columns, "These runs differ in nothing that was recorded.")
+
+
+@command.command()
+@click.argument("run_ids", metavar="ID...", nargs=-1, required=True)
+@home_option
+@json_option
+def delete(run_ids: tuple[str, ...], home: str | None, as_json: bool) -> None:
+    """Delete runs; they can be restored until `keepwell gc` frees them."""
+    from keepwell.tracking import service
+
+    kit = open_kit(home)
+    with kit.write() as tx:
+        for one in run_ids:
+            service.delete_run(tx, kit.call(me()), one)
+    _done("deleted", run_ids, as_json)
+
+
+@command.command()
+@click.argument("run_ids", metavar="ID...", nargs=-1, required=True)
+@home_option
+@json_option
+def restore(run_ids: tuple[str, ...], home: str | None, as_json: bool) -> None:
+    """Restore deleted runs."""
+    from keepwell.tracking import service
+
+    kit = open_kit(home)
+    with kit.write() as tx:
+        for one in run_ids:
+            service.restore_run(tx, kit.call(me()), one)
+    _done("restored", run_ids, as_json)
+
+
+@command.command()
+@click.argument("run_id", metavar="ID")
+@click.argument("folder", metavar="FOLDER", type=click.Path(path_type=Path))
+@click.option("--path", default="", metavar="PATH", help="Only this artifact, or this folder of artifacts.")
+@home_option
+@json_option
+def download(run_id: str, folder: Path, path: str, home: str | None, as_json: bool) -> None:
+    """Write a run's artifacts into a folder."""
+    from keepwell.client.reading import fetch_into
+    from keepwell.client.transports.home import Home
+    from keepwell.client.transports.reading import HomeLibrary
+
+    kit = open_kit(home)
+    folder.mkdir(parents=True, exist_ok=True)
+    count = fetch_into(HomeLibrary(Home(str(kit.home), kit)), run_id, path.strip("/"), folder)
+    if as_json:
+        print_json({"run": run_id, "files": count, "folder": str(folder)})
+    else:
+        click.echo(f"{count} files are in {folder}" if count else "This run made no artifacts.")
+
+
+def _search(
+    tx: Transaction, text: str, order: tuple[str, ...], names: tuple[str, ...], *, deleted: bool, limit: int
+) -> list[Run]:
+    from keepwell.flows.record import experiment_ids
+    from keepwell.tracking import service
+
+    places = experiment_ids(tx, list(names) or None)
+    return service.search_runs(tx, places, text, "deleted" if deleted else "active", order, limit=limit)
+
+
+def _facts(run: Run) -> dict[str, object]:
+    """Return what two runs may differ in, by the name of a line."""
+    return {
+        "name": run.name,
+        "status": run.status,
+        "code": run.code.commit or run.code.source,
+        "code changes": run.code.diff,
+        "environment": run.environment,
+        **{f"param {name}": value for name, value in run.params.items()},
+        **{f"metric {name}": value for name, value in run.metrics.items()},
+        **{f"data {i.name}": i.digest or i.id for i in run.inputs},
+    }
+
+
+def _done(verb: str, run_ids: tuple[str, ...], as_json: bool) -> None:
+    if as_json:
+        print_json({verb: list(run_ids)})
+    else:
+        click.echo(f"{len(run_ids)} {'run is' if len(run_ids) == 1 else 'runs are'} {verb}.")
 
 
 def _number(value: float | str) -> str:

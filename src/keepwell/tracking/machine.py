@@ -18,11 +18,12 @@ def environment_of(blobs: Blobs) -> str:
     The description is JSON: `python`, `implementation`, `platform`, `packages` (name to version). No variables of the
     environment and no paths: they hold secrets and names of people.
     """
-    return blobs.put(_description())
+    return blobs.put(describe_environment())
 
 
 @functools.lru_cache(maxsize=1)
-def _description() -> bytes:
+def describe_environment() -> bytes:
+    """Return the description that `environment_of` stores."""
     packages = {
         str(name).lower(): found.version
         for found in importlib.metadata.distributions()

@@ -269,6 +269,14 @@ def upgrade(op: Operations) -> None:  # noqa: PLR0915
         sa.PrimaryKeyConstraint("seq", name=op.f("pk_ledger_notes")),
     )
     op.create_table(
+        "log_sessions",
+        sa.Column("id", sa.String(length=40), nullable=False),
+        sa.Column("upto", sa.BigInteger(), nullable=False),
+        sa.Column("at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_log_sessions")),
+        sqlite_with_rowid=False,
+    )
+    op.create_table(
         "loop_fleets",
         sa.Column("digest", sa.String(length=71), nullable=False),
         sa.Column("segments", sa.Text(), nullable=False),

@@ -12,12 +12,14 @@ from keepwell.server.api import (
     releases,
     runs,
     scorings,
+    tracking,
 )
 
 ROUTES = (
     *charters.ROUTES,
     *datasets.ROUTES,
     *runs.ROUTES,
+    *tracking.ROUTES,
     *pipelines.ROUTES,
     *models.ROUTES,
     *releases.ROUTES,

@@ -1,9 +1,8 @@
-"""Recorded runs and what they made."""
+"""Recorded runs."""
 
 from __future__ import annotations
 
-from keepwell.core.errors import NotFound
-from keepwell.server.routing import Ask, File, Name, Page, Paging, Route
+from keepwell.server.routing import Ask, Name, Page, Paging, Route
 from keepwell.tracking import service
 from keepwell.tracking.model import Run, Status
 
@@ -39,18 +38,7 @@ def run(ask: Ask[None, None]) -> Run:
         return service.run(tx, ask.path["run"])
 
 
-def artifact(ask: Ask[None, None]) -> File:
-    """Return the bytes of what a run made."""
-    name = ask.path["artifact"]
-    digest = run(ask).artifacts.get(name)
-    if digest is None:
-        raise NotFound("This run made nothing of that name; its own page lists what it made.", where="artifact")
-    return File(ask.kit.blobs.get(digest), name=name)
-
-
 ROUTES = (
     Route("GET", "/api/runs", "runs.read", runs, "List runs, newest first.", query=RunsQuery, answer=Page[Run]),
     Route("GET", "/api/runs/{run}", "runs.read", run, "Return a run.", answer=Run),
-    Route("GET", "/api/runs/{run}/artifacts/{artifact}", "runs.read", artifact, "Return what a run made, as bytes.",
-          answer=File),
 )  # fmt: skip
