@@ -104,8 +104,8 @@ def problem_answer(problem: Problem, look: Look, dialect: Dialect | None = None,
     return answer
 
 
-async def send_problem(scope: Scope, send: Send, problem: Problem, look: Look, dialect: Dialect | None = None) -> None:
-    """Send an error: as a page to a browser that looks at a page, as JSON to all others."""
+async def send_problem(scope: Scope, send: Send, problem: Problem, look: Look, dialect: Dialect | None = None) -> int:
+    """Send an error, as a page to a browser that looks at a page, as JSON to all others; return its status."""
     given = dict(scope["headers"])
     page = not problem.at.startswith("/api") and b"text/html" in given.get(b"accept", b"")
     answer = problem_answer(problem, look, dialect, page=page)
@@ -114,6 +114,7 @@ async def send_problem(scope: Scope, send: Send, problem: Problem, look: Look, d
     if problem.status == 405:
         answer.headers.append((b"allow", ", ".join(scope.get("keepwell.allow", ())).encode()))
     await send_whole(scope, send, answer)
+    return answer.status
 
 
 async def send_whole(scope: Scope, send: Send, answer: Answer) -> None:

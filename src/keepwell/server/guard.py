@@ -192,11 +192,11 @@ class Guard:
             record = functools.partial(edge.denials.record, actor, method, error.code, route)
             with contextlib.suppress(Unavailable):
                 await edge.threads.run(record, edge.limits.work_seconds)
-        status, path = status_of(error), scope["path"]
-        edge.log.write("request.refused", method=method, path=path, status=status, code=error.code, actor=actor)
-        problem = Problem(status, error.code, error.message, error.where, path, who)
+        path = scope["path"]
+        problem = Problem(status_of(error), error.code, error.message, error.where, path, who)
         asked = path if error.code != "bad_path" else scope["raw_path"].decode("latin-1")
-        await send_problem(scope, send, problem, edge.look, dialect_at(self._dialects, asked))
+        status = await send_problem(scope, send, problem, edge.look, dialect_at(self._dialects, asked))
+        edge.log.write("request.refused", method=method, path=path, status=status, code=error.code, actor=actor)
 
 
 def _with_headers(send: Send) -> Send:

@@ -4,13 +4,14 @@ One module a part of the protocol; `calls` declares a call once for all of its p
 `writing` writes answers, `checks` holds MLflow's limits and sentences, `errors` its error codes.
 """
 
-from keepwell.server.protocols.mlflow import artifacts, experiments, logged_models, metrics, missing, runs
+from keepwell.server.protocols.mlflow import artifacts, experiments, logged_models, metrics, missing, registry, runs
 
 ROUTES = (
     *experiments.ROUTES,
     *runs.ROUTES,
     *metrics.ROUTES,
     *logged_models.ROUTES,
+    *registry.ROUTES,
     *artifacts.ROUTES,
     *missing.ROUTES,
 )

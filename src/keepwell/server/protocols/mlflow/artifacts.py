@@ -13,14 +13,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from keepwell.core.errors import Conflict, InvalidInput, NotFound
-from keepwell.core.manifests import File, read_manifest
+from keepwell.core.errors import InvalidInput, NotFound
+from keepwell.core.manifests import File
 from keepwell.db import Transaction
+from keepwell.flows.registering import files_of
 from keepwell.models import registry
 from keepwell.server.protocols.mlflow.calls import FILES, MLFLOW, PREFIXES, call
 from keepwell.server.protocols.mlflow.errors import Refusal, invalid, missing
 from keepwell.server.protocols.mlflow.fields import Field, Given, need, typed
-from keepwell.server.protocols.mlflow.logged_models import list_folder
+from keepwell.server.protocols.mlflow.logged_models import list_folder, read_folder
 from keepwell.server.protocols.mlflow.writing import artifact_uri, file_json
 from keepwell.server.routing import Ask, Download, Reply, Route, Upload
 from keepwell.tracking import service as tracking
@@ -51,7 +52,7 @@ def read_place(path: str) -> Place | None:
     Raises:
         Refusal: it points to nothing that can be.
     """
-    parts = path.strip("/").split("/") if path.strip("/") else []
+    parts = read_folder(path).split("/") if path else []
     match parts:
         case ["registered-models", name, number, *rest] if number.isdigit() and len(number) < 10:
             return Place("", "/".join(rest), name, int(number))
@@ -66,7 +67,7 @@ def read_place(path: str) -> Place | None:
 
 def list_run(ask: Asked, given: Given) -> object:
     """Return what lies in a folder of a run."""
-    folder = given.get("path", "").strip("/")
+    folder = read_folder(given.get("path", ""))
     with ask.read() as tx:
         run = tracking.run(tx, given["run_id"])
         found = list_folder(tx, run.id, folder)
@@ -264,10 +265,7 @@ def _digest(ask: Asked, tx: Transaction, place: Place, path: str) -> str:
 
 
 def _files_of(ask: Asked, tx: Transaction, place: Place) -> list[File]:
-    version = registry.registered_version(tx, place.model or "", place.version)
-    if getattr(version, "files", 0) is None:
-        raise Conflict("This version was made by a pipeline and has no folder of files; see `keepwell model show`.")
-    return read_manifest(ask.kit.blobs.get(version.manifest))
+    return files_of(ask.kit, registry.registered_version(tx, place.model or "", place.version))
 
 
 def _level(files: list[File], folder: str) -> list[Artifact]:

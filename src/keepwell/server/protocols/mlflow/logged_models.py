@@ -112,12 +112,19 @@ def search(ask: Asked, given: Given) -> object:
 
 def directories(ask: Asked, given: Given) -> object:
     """Return what lies in a folder of a logged model."""
-    folder = given.get("artifact_directory_path", "").strip("/")
+    folder = read_folder(given.get("artifact_directory_path", ""))
     with ask.read() as tx:
         model = tracking.logged_model(tx, given["model_id"])
         found = list_folder(tx, model.id, folder)
     told: dict[str, Any] = {"root_uri": model_uri(model.experiment, model.id)}
     return told | ({"files": [file_json(one, one.path) for one in found]} if found else {})
+
+
+def read_folder(path: str) -> str:
+    """Return the path of a folder without a slash at its end; one that starts with a slash is none."""
+    if path.startswith("/"):
+        raise invalid("Invalid path")
+    return path.rstrip("/")
 
 
 def list_folder(tx: Any, owner: str, folder: str) -> Any:
