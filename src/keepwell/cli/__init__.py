@@ -27,6 +27,7 @@ COMMANDS = {
     "loop": "Run the loop once, or look at what it would do.",
     "model": "Models, versions, champions and lineage.",
     "pipeline": "Run pipelines and look at their runs.",
+    "policy": "What environments let models do.",
     "runs": "Recorded runs.",
     "score": "Score a fleet now.",
     "server": "Serve pages and API.",

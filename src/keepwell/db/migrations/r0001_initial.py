@@ -120,6 +120,17 @@ def upgrade(op: Operations) -> None:  # noqa: PLR0915
         sa.UniqueConstraint("name", name=op.f("uq_datasets_name")),
     )
     op.create_table(
+        "environment_policies",
+        sa.Column("key", sa.Text(), nullable=False),
+        sa.Column("environment", sa.Text(), nullable=False),
+        sa.Column("pickle", sa.Boolean(), nullable=False),
+        sa.Column("code", sa.Text(), nullable=False),
+        sa.Column("number", sa.Integer(), nullable=False),
+        sa.Column("changed_at", sa.String(length=27), nullable=False),
+        sa.Column("changed_by", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("key", name=op.f("pk_environment_policies")),
+    )
+    op.create_table(
         "evidence",
         sa.Column("version_id", sa.String(length=32), nullable=False),
         sa.Column("slice", sa.Text(), nullable=False),

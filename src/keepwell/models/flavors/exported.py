@@ -20,7 +20,7 @@ from keepwell.models.flavors import content
 
 MAX_GRAPH = 256 << 20
 _TARGET = re.compile(
-    r"torch\.ops\.(aten|prims)\.(?!from_file|save|_print)[a-z_0-9]+\.[A-Za-z][A-Za-z0-9_]*\Z"
+    r"torch\.ops\.(aten|prims)\.(?!from_file|save|_print)(?!__)[a-z_0-9]+\.[A-Za-z][A-Za-z0-9_]*\Z"
     r"|torch\.sym_[a-z]+\Z|math\.[a-z0-9]+\Z"
     r"|_operator\.(add|sub|mul|truediv|floordiv|mod|neg|pos|pow|abs|eq|ne|lt|le|gt|ge|and_|or_|not_|getitem)\Z"
 )

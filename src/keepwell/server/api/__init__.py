@@ -9,6 +9,7 @@ from keepwell.server.api import (
     models,
     monitoring,
     pipelines,
+    policies,
     releases,
     runs,
     scorings,
@@ -26,6 +27,7 @@ ROUTES = (
     *scorings.ROUTES,
     *monitoring.ROUTES,
     *loop.ROUTES,
+    *policies.ROUTES,
     *ledger.ROUTES,
     *identity.ROUTES,
 )
