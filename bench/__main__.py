@@ -2,7 +2,7 @@
 
 Every module of this package with a function `rows()` is a benchmark. A row says: walk, limit_name, limit, ours, unit,
 ratio (ours / limit, measured in one run), bar (what must be reached, in the unit, or None), ok (True, False, or None
-where there is no bar).
+where there is no bar). A module with `NAMED_ONLY` is run only when it is named; `NAME:NUMBER` hands a number to `rows`.
 """
 
 from __future__ import annotations
@@ -23,12 +23,16 @@ def main() -> int:
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"which of: {', '.join(names)} (all by default)")
     parser.add_argument("--json", type=Path, help="also write the rows to this file")
     arguments = parser.parse_args()
-    if unknown := set(arguments.names) - set(names):
+    if unknown := {name.partition(":")[0] for name in arguments.names} - set(names):
         parser.error(f"no benchmark is called {', '.join(sorted(unknown))}; there are {', '.join(names)}")
     rows: list[dict[str, object]] = []
     print(f"{'walk':<52} {'limit':<34} {'limit':>10} {'ours':>10} {'unit':<6} {'ratio':>7} {'bar':>9}  ok")
-    for name in arguments.names or names:
-        for row in importlib.import_module(f"bench.{name}").rows():
+    for given in arguments.names or names:
+        name, _, number = given.partition(":")
+        module = importlib.import_module(f"bench.{name}")
+        if getattr(module, "NAMED_ONLY", False) and not arguments.names:
+            continue
+        for row in module.rows(int(number)) if number else module.rows():
             rows.append({"benchmark": name, **row})
             print(_line(row), flush=True)
     if arguments.json:

@@ -10,6 +10,7 @@ from keepwell.db import connect
 from keepwell.db.migrate import migrate
 from keepwell.flows.kit import Kit
 from keepwell.settings import Settings
+from keepwell.tracking.default import furnish
 
 
 def open_house(settings: Settings, *, clock: Clock | None = None, ids: Ids | None = None) -> Kit:
@@ -27,6 +28,7 @@ def open_house(settings: Settings, *, clock: Clock | None = None, ids: Ids | Non
     database = connect(settings.database, connections=settings.connections, backups=backups)
     migrate(database)
     chosen = clock or SystemClock()
+    furnish(database, chosen)
     return Kit(
         home=settings.home,
         db=database,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from keepwell.core import failpoints
 from keepwell.core.calls import Call
 from keepwell.core.errors import Conflict, NotFound
 from keepwell.core.events import Event
@@ -59,4 +60,5 @@ def amended(tx: Transaction, call: Call, state: State | None, **counts: int) -> 
     """Tell the ledger of a change of a run that has ended: `run.amended`, with counts and the digest of its content."""
     if state is not None and state.ended:
         body = {"changed": {name: count for name, count in counts.items() if count}, **digest_of(tx, state)}
+        failpoints.reach("tracking.amending")
         append(tx, call, Event("run.amended", f"run:{state.id}", body))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from keepwell.core import failpoints
 from keepwell.core.calls import Call
 from keepwell.core.clock import to_ms
 from keepwell.core.errors import Conflict, NotFound
@@ -39,6 +40,7 @@ def create_experiment(tx: Transaction, call: Call, name: str, tags: Mapping[str,
             how = "" if there.lifecycle == "active" else " in deleted state. Restore it, or choose another name"
             raise Conflict(f"Experiment(name={name}) already exists{how}.", code="exists")
         made = store.add(tx, name, accepted, rules.check_ms(call.now))
+        failpoints.reach("tracking.experiment_changed")
         append(tx, call, Event("experiment.created", f"experiment:{made.id}", {"name": name}))
         return made
 
@@ -110,6 +112,7 @@ def update_experiment(tx: Transaction, call: Call, number: int, name: str) -> Ex
     if other is not None and other.id != number:
         raise Conflict(f"Experiment(name={name}) already exists.", code="exists")
     store.set_fields(tx, number, name=name, updated=to_ms(call.now))
+    failpoints.reach("tracking.experiment_changed")
     append(tx, call, Event("experiment.renamed", f"experiment:{number}", {"from": found.name, "to": name}))
     return experiment(tx, number)
 
@@ -126,6 +129,7 @@ def delete_experiment(tx: Transaction, call: Call, number: int) -> None:
     now = to_ms(call.now)
     store.set_fields(tx, number, gone=1, updated=now)
     count = store.set_runs_gone(tx, number, 1, now)
+    failpoints.reach("tracking.experiment_changed")
     append(tx, call, Event("experiment.deleted", f"experiment:{number}", {"name": found.name, "runs": count}))
 
 
@@ -140,6 +144,7 @@ def restore_experiment(tx: Transaction, call: Call, number: int) -> None:
         raise NotFound(f"No Experiment with id={number} exists", where="experiment_id")
     store.set_fields(tx, number, gone=0, updated=to_ms(call.now))
     count = store.set_runs_gone(tx, number, 0, None)
+    failpoints.reach("tracking.experiment_changed")
     append(tx, call, Event("experiment.restored", f"experiment:{number}", {"name": found.name, "runs": count}))
 
 
@@ -154,6 +159,7 @@ def set_experiment_tag(tx: Transaction, call: Call, number: int, name: str, valu
     accepted = rules.accept_tags({name: value})
     active_experiment(tx, number)
     store.set_tag(tx, number, name, accepted[name])
+    failpoints.reach("tracking.experiment_changed")
     append(tx, call, Event("experiment.tagged", f"experiment:{number}", {"tag": name}))
 
 
@@ -167,6 +173,7 @@ def delete_experiment_tag(tx: Transaction, call: Call, number: int, name: str) -
     active_experiment(tx, number)
     if not store.delete_tag(tx, number, name):
         raise NotFound(f"No tag with name: {name} in experiment with id {number}", where="key")
+    failpoints.reach("tracking.experiment_changed")
     append(tx, call, Event("experiment.untagged", f"experiment:{number}", {"tag": name}))
 
 

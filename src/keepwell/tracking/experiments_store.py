@@ -32,11 +32,6 @@ def ensure_default(tx: Transaction, now: int) -> None:
         tx.execute(insert(experiments).values(id=DEFAULT, name=DEFAULT_NAME, created=now, updated=now))
 
 
-def has_default(tx: Transaction) -> bool:
-    """Tell whether the experiment that always is there is there."""
-    return tx.scalar(select(experiments.c.id).where(experiments.c.id == DEFAULT)) is not None
-
-
 def next_number(tx: Transaction, name: str, largest: object) -> int:
     """Return the next number of a row of numbers; one is never given twice, also not after deletions."""
     last = tx.scalar(select(numbers.c.last).where(numbers.c.name == name))

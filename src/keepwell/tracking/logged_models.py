@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from typing import get_args
 
+from keepwell.core import failpoints
 from keepwell.core.calls import Call
 from keepwell.core.clock import iso_ms, to_ms
 from keepwell.core.errors import InvalidInput, NotFound
@@ -69,6 +70,7 @@ def create_logged_model(
         experiments.active_experiment(tx, experiment)
         models_store.add(tx, new, now)
         body = {"experiment": experiment, "name": name, "run": run_id}
+        failpoints.reach("tracking.model_changed")
         append(tx, call, Event("logged_model.created", f"logged_model:{new.id}", body))
         return new
 
@@ -100,6 +102,7 @@ def finalize_logged_model(tx: Transaction, call: Call, model_id: str, status: Mo
         raise InvalidInput("A logged model is pending, ready or failed.", where="status")
     writable(tx, _checked(model_id))
     models_store.set_fields(tx, model_id, status=status, updated=to_ms(call.now))
+    failpoints.reach("tracking.model_changed")
     append(tx, call, Event("logged_model.finalized", f"logged_model:{model_id}", {"status": status}))
     return logged_model(tx, model_id)
 
@@ -151,6 +154,7 @@ def delete_logged_model(tx: Transaction, call: Call, model_id: str) -> None:
     """
     logged_model(tx, model_id, deleted=True)
     models_store.set_fields(tx, model_id, gone=1, updated=to_ms(call.now))
+    failpoints.reach("tracking.model_changed")
     append(tx, call, Event("logged_model.deleted", f"logged_model:{model_id}"))
 
 
