@@ -157,7 +157,7 @@ def test_a_listing_is_few_queries(kit: Kit) -> None:
     event.listen(kit.db.engine, "before_cursor_execute", lambda *a: statements.append(a[2]))
     with read(kit.db) as tx:
         assert len(runs(tx)) == 5
-    assert len([s for s in statements if s.startswith("SELECT")]) <= 7
+    assert len([s for s in statements if s.startswith("SELECT")]) <= 8
 
 
 def test_the_command(kit: Kit) -> None:

@@ -1,4 +1,4 @@
-"""Killed at every failpoint of upload, dataset version, registration, promotion and checkpoint."""
+"""Killed at every failpoint of upload, dataset version, registration, promotion, a recorded run and checkpoint."""
 
 from __future__ import annotations
 
@@ -26,6 +26,10 @@ POINTS = {
     "promote": {
         "promote.judged", "models.champions_closed", "models.champions_opened", "models.champions_stated",
         "db.before_commit", "db.after_commit",
+    },
+    "track": {
+        "tracking.started", "tracking.points_appended", "tracking.compacting", "tracking.compacted",
+        "tracking.finished", "tracking.amending", "ledger.appended", "db.before_commit", "db.after_commit",
     },
     "checkpoint": {"key.added", "checkpoint.signed", "db.before_commit", "db.after_commit"},
 }  # fmt: skip

@@ -1,8 +1,9 @@
 """Statements on the hot path: compiled once, and handed to the driver with plain values.
 
-SQLAlchemy's own execution costs 60 to 100 us a statement in this process; this costs less than 10, which is what makes a
-recorded run take less than a millisecond. Statements are declared once, at the top of a store: their text is kept by the
-statement. Values are plain: what a column's type would encode or decode (`db.schema.Json`) the caller does.
+SQLAlchemy's own execution costs 60 to 100 us a statement; this costs less than 10, which is what makes a recorded run
+take less than a millisecond. Statements are declared once, at the top of a store: their text is kept by the statement.
+Values
+are plain: what a column's type would encode or decode (`db.schema.Json`) the caller does.
 """
 
 from __future__ import annotations
@@ -21,7 +22,8 @@ _LIST = "__[POSTCOMPILE_{}]"
 
 def fetch(tx: Transaction, statement: Select[Any], values: Mapping[str, Any]) -> list[Row]:
     """Run a select and return its rows as tuples; a value that is a list belongs to an expanding `bindparam`."""
-    text, order = _compiled(statement, (), tx.dialect)
+    text, order, constants = _compiled(statement, (), tx.dialect)
+    values = {**constants, **values}
     if order is None:
         found = tx.exec_driver_sql(_listed(text, values), _flat(values)).all()
         return [tuple(row) for row in found]
@@ -54,7 +56,10 @@ def change(tx: Transaction, statement: Insert | Update | Delete, names: Sequence
     """Run a statement once a row; its parameters are named in `names`, in the order of the rows' values."""
     if not rows:
         return
-    text, order = _compiled(statement, tuple(names), tx.dialect)
+    text, order, constants = _compiled(statement, tuple(names), tx.dialect)
+    if constants:
+        names = [*names, *constants]
+        rows = [(*row, *constants.values()) for row in rows]
     if order is None:
         tx.exec_driver_sql(text, [dict(zip(names, row, strict=True)) for row in rows])
         return
@@ -98,10 +103,10 @@ def _insert(table: Table) -> Insert:
 @lru_cache(maxsize=512)
 def _compiled(
     statement: Select[Any] | Insert | Update | Delete, names: tuple[str, ...], dialect: Dialect
-) -> tuple[str, list[str] | None]:
-    """Return a statement's text and the order of its parameters."""
+) -> tuple[str, list[str] | None, dict[str, Any]]:
+    """Return a statement's text, the order of its parameters, and the values of those that are written in it."""
     keys = list(names) if isinstance(statement, Insert) else None
     compiled = statement.compile(dialect=dialect, column_keys=keys)
-    text = str(compiled)
     order = compiled.positiontup
-    return text, None if order is None else list(order)
+    constants = {name: value for name, value in compiled.params.items() if value is not None and name not in names}
+    return str(compiled), None if order is None else list(order), constants

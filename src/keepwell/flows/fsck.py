@@ -3,6 +3,7 @@
 The invariants are those of the safety plan: I1 what is registered has its bytes, I2 stored bytes are what their names
 say, I3 numbers are dense, I4 the ledger verifies and every effect has its entry, I5 the champion is the last
 promotion's and the only one, I6 a remembered answer can be given again.
+Beside them, I7: what is stored twice of a run agrees, and its points can be read.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ class Problem(msgspec.Struct, frozen=True):
     """Something that is not as it must be.
 
     Attributes:
-        invariant: which promise is broken: `I1` to `I6`, or `database`.
+        invariant: which promise is broken: `I1` to `I7`, or `database`.
         subject: what is concerned, as `<type>:<id or name>`.
         wrong: what is wrong, and what to do, in a sentence.
     """

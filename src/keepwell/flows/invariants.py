@@ -30,6 +30,7 @@ from sqlalchemy import (
 from keepwell.datasets import store as datasets
 from keepwell.db import Transaction
 from keepwell.db.engine import Backend
+from keepwell.flows.invariants_runs import rows_of_runs
 from keepwell.governance import charters_store as charters
 from keepwell.governance import identity_store as identity
 from keepwell.ledger import checkpoints, rules
@@ -66,6 +67,7 @@ def all_of_rows(tx: Transaction, backend: Backend, *, deep: bool) -> Iterator[Wr
     yield from promotions(tx)
     yield from effects(tx)
     yield from answers(tx)
+    yield from rows_of_runs(tx, deep=deep)
 
 
 def database(tx: Transaction, backend: Backend, *, deep: bool) -> Iterator[Wrong]:
@@ -264,7 +266,6 @@ def effects(tx: Transaction) -> Iterator[Wrong]:
         ("arrival", select(arrivals.id), came, None),
         ("settled arrival", select(arrivals.id).where(settled), settling, None),
         ("batch", select(models.batches.c.id), ["model.batch_registered"], "batch"),
-        ("run", select(runs.id), ["run.started"], None),
         ("incident", select(incidents.id), ["incident.opened"], None),
         ("closed incident", select(incidents.id).where(incidents.state == "closed"), ["incident.closed"], None),
         ("scoring", select(serving.scorings.c.id), ["scoring.published"], None),
@@ -274,6 +275,18 @@ def effects(tx: Transaction) -> Iterator[Wrong]:
         ("verdict", select(func.distinct(verdicts.seq)), ["model.gates_judged"], "seq"),
     ):
         yield from _both(what, set(tx.scalars(rows)), _ids(tx, kinds, field))
+    for what, ids, began, erased in (
+        ("run", select(runs.id), "run.started", "run.erased"),
+        (
+            "experiment",
+            select(tracking.experiments.c.id).where(tracking.experiments.c.id != 0),
+            "experiment.created",
+            "experiment.erased",
+        ),
+        ("logged_model", select(tracking.models.c.id), "logged_model.created", "logged_model.erased"),
+    ):
+        there: set[object] = {str(one) for one in tx.scalars(ids)}
+        yield from _both(what, there, _ids(tx, [began], None) - _ids(tx, [erased], None))
     ended = set(tx.scalars(select(runs.id).where(runs.status.in_(ENDED))))
     for one in sorted(ended - _ids(tx, ["run.finished"], None)):
         yield "I4", f"finished run:{one}", "It is there, and no entry of the ledger tells of it."

@@ -25,7 +25,7 @@ from sqlalchemy import (
 )
 
 from keepwell.core.clock import from_iso, iso
-from keepwell.db import Transaction, metadata
+from keepwell.db import Transaction, metadata, quick
 from keepwell.db.portable import has_text
 from keepwell.db.schema import Json
 from keepwell.ledger.model import Checkpoint, Entry, PublicKey
@@ -102,9 +102,6 @@ idempotency = Table(
 )
 
 _HEAD = select(entries.c.seq, entries.c.hash).order_by(entries.c.seq.desc()).limit(1)
-_ADD = insert(entries)
-_ADD_NOTE = insert(notes)
-_SEND = insert(outbox)
 _REMEMBERED = select(idempotency.c.request, idempotency.c.answer).where(
     idempotency.c.actor == bindparam("of_actor"), idempotency.c.key == bindparam("of_key")
 )
@@ -116,32 +113,21 @@ _WITH_NOTE = select(entries, notes.c.note, notes.c.salt).select_from(
 
 def head(tx: Transaction) -> tuple[int, str] | None:
     """Return the last entry's number and hash, or None on an empty ledger."""
-    row = tx.execute(_HEAD).first()
-    return (row.seq, row.hash) if row else None
+    row = quick.first(tx, _HEAD, {})
+    return (row[0], row[1]) if row else None
 
 
 def add(tx: Transaction, new: Sequence[tuple[Entry, str]], salts: Mapping[int, bytes]) -> None:
     """Write entries (each with its body's canonical JSON), their notes and their outbox rows."""
-    tx.execute(
-        _ADD,
-        [
-            {
-                "seq": e.seq,
-                "at": iso(e.at),
-                "actor": e.actor,
-                "kind": e.kind,
-                "subject": e.subject,
-                "body": body,
-                "commitment": e.commitment,
-                "previous": e.previous,
-                "hash": e.hash,
-            }
-            for e, body in new
-        ],
+    quick.add(
+        tx,
+        entries,
+        ("seq", "at", "actor", "kind", "subject", "body", "commitment", "previous", "hash"),
+        [(e.seq, iso(e.at), e.actor, e.kind, e.subject, body, e.commitment, e.previous, e.hash) for e, body in new],
     )
-    tx.execute(_SEND, [{"seq": e.seq} for e, _ in new])
-    if noted := [{"seq": e.seq, "note": e.note, "salt": salts[e.seq]} for e, _ in new if e.note is not None]:
-        tx.execute(_ADD_NOTE, noted)
+    quick.add(tx, outbox, ("seq",), [(e.seq,) for e, _ in new])
+    noted = [(e.seq, e.note, salts[e.seq]) for e, _ in new if e.note is not None]
+    quick.add(tx, notes, ("seq", "note", "salt"), noted)
 
 
 def entry(tx: Transaction, seq: int) -> Entry | None:

@@ -11,6 +11,7 @@ from keepwell.bootstrap import open_house
 from keepwell.core.clock import SimulatedClock
 from keepwell.core.events import Event
 from keepwell.core.ids import SeededIds
+from keepwell.core.points import batch_of
 from keepwell.datasets import service as datasets
 from keepwell.db import read
 from keepwell.flows.certify import Lineage, register_and_gate
@@ -25,6 +26,7 @@ from keepwell.models import service as models
 from keepwell.settings import read_settings
 from keepwell.testing.fleets import applied_charter, generated_fleet, members
 from keepwell.testing.migrations import load_tables
+from keepwell.tracking import service as tracking
 
 ACTOR = "person:ann"
 NOW = datetime(2026, 1, 5, 6, tzinfo=UTC)
@@ -139,10 +141,36 @@ def _checkpoint(kit: Kit, _inputs: Path, _key: str) -> object:
     return checkpoint(kit.db, kit.home, kit.call(ACTOR)).size
 
 
+def _prepare_track(kit: Kit, _inputs: Path) -> None:
+    with kit.write() as tx:
+        tracking.create_experiment(tx, kit.call(ACTOR), "tries")
+
+
+def _track(kit: Kit, _inputs: Path, key: str) -> object:
+    """A whole run in one call: enough points to be compacted, and a change after its end."""
+    call = kit.call(ACTOR, key)
+
+    def effect() -> str:
+        run = tracking.start_run(tx, call, name="try", params={"rate": 0.1}, experiment=1, machine={})
+        for start in range(0, 6_000, 1_500):
+            points = [(f"m{n % 3}", n / 7, n // 3, n) for n in range(start, start + 1_500)]
+            tracking.log_points(tx, call, run.id, batch_of(points))
+        tracking.put_artifact(tx, call, run.id, "notes/a.txt", kit.blobs.put(b"notes"), 5)
+        tracking.finish_run(tx, call, run.id, "finished", {"loss": 0.5})
+        tracking.set_tags(tx, call, run.id, {"seen": "yes"})
+        return run.id
+
+    with kit.write() as tx:
+        run_id = once(tx, call, "track", effect, str)
+    with read(kit.db) as tx:
+        return [run_id, len(tracking.history(tx, run_id, "m0")), tracking.run(tx, run_id)]
+
+
 WALKS: dict[str, Walk] = {
     "upload": Walk(_prepare_upload, _upload),
     "receive": Walk(_prepare_receive, _receive),
     "register": Walk(_prepare_register, _register),
     "promote": Walk(_prepare_promote, _promote),
     "checkpoint": Walk(_prepare_checkpoint, _checkpoint),
+    "track": Walk(_prepare_track, _track),
 }

@@ -100,7 +100,7 @@ def carriers(tx: Transaction, experiment: int, comparison: Comparison) -> Select
         tagged = on_value(tx, comparison, tags)
         its = select(tags.c.run).where(tags.c.experiment == experiment, tags.c.name == key, tagged)
         return select(runs.c.no).where(runs.c.parent == value, runs.c.experiment == experiment).union_all(its)  # type: ignore[return-value]
-    if table is None or op in ("!=", "IS NULL") or (comparison.entity == "tag" and key == NAME_TAG):
+    if table is None or op in ("!=", "IS NULL") or (comparison.entity == "tag" and key in (NAME_TAG, PARENT_TAG)):
         return None
     query = select(table.c.run).where(table.c.experiment == experiment, table.c.name == key)
     return query if op == "IS NOT NULL" else query.where(on_value(tx, comparison, table))

@@ -6,12 +6,14 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import delete, func, insert, select, update
+from sqlalchemy import bindparam, delete, func, insert, select, update
 
 from keepwell.core.clock import iso_ms
-from keepwell.db import Transaction
+from keepwell.db import Transaction, quick
 from keepwell.tracking.model import DEFAULT, DEFAULT_NAME, Experiment
 from keepwell.tracking.tables import experiment_tags, experiments, numbers, runs
+
+_GONE = select(experiments.c.gone).where(experiments.c.id == bindparam("of_id"))
 
 
 def add(tx: Transaction, name: str, tags: Mapping[str, str], now: int) -> Experiment:
@@ -28,7 +30,7 @@ def add(tx: Transaction, name: str, tags: Mapping[str, str], now: int) -> Experi
 
 def ensure_default(tx: Transaction, now: int) -> None:
     """Write the experiment that always is there, when it is not."""
-    if tx.scalar(select(experiments.c.id).where(experiments.c.id == DEFAULT)) is None:
+    if gone(tx, DEFAULT) is None:
         tx.execute(insert(experiments).values(id=DEFAULT, name=DEFAULT_NAME, created=now, updated=now))
 
 
@@ -51,7 +53,8 @@ def get(tx: Transaction, number: int) -> Experiment | None:
 
 def gone(tx: Transaction, number: int) -> int | None:
     """Return whether an experiment is deleted, as a number; None when there is none."""
-    return tx.scalar(select(experiments.c.gone).where(experiments.c.id == number))
+    row = quick.first(tx, _GONE, {"of_id": number})
+    return row[0] if row else None
 
 
 def by_name(tx: Transaction, name: str) -> Experiment | None:

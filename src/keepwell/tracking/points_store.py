@@ -9,16 +9,14 @@ drops those that are there twice, so that nothing has to be known about retries.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 from sqlalchemy import bindparam, delete, func, select, update
 
 from keepwell.core import failpoints
 from keepwell.core.points import Batch, pack
-from keepwell.db import Transaction
-from keepwell.db.bulk import chunks as parts_of
-from keepwell.db.bulk import delete_rows, insert_rows, update_rows
+from keepwell.db import Transaction, bulk, quick
 from keepwell.tracking import chunks
 from keepwell.tracking.model import Series
 from keepwell.tracking.rules import Newest
@@ -34,6 +32,12 @@ FAN = 8
 
 _LATEST = select(metrics.c.name, metrics.c.step, metrics.c.at, metrics.c.value, metrics.c.mark).where(
     metrics.c.run == bindparam("of_run")
+)
+_LATEST_OF = _LATEST.where(metrics.c.name.in_(bindparam("names", expanding=True)))
+_LATEST_MANY = (
+    select(metrics.c.run, metrics.c.name, metrics.c.step, metrics.c.at, metrics.c.value, metrics.c.mark)
+    .where(metrics.c.run.in_(bindparam("nos", expanding=True)))
+    .order_by(metrics.c.run, metrics.c.name)
 )
 _SET = (
     update(metrics)
@@ -62,18 +66,14 @@ def append(tx: Transaction, run: State, batch: Batch) -> State:
     count = len(batch)
     after = run._replace(seq=run.seq + 1, total=run.total + count)
     row = (run.no, after.seq, count, after.total, pack(batch))
-    insert_rows(tx, metric_log, ("run", "seq", "points", "total", "data"), [row])
+    quick.add(tx, metric_log, ("run", "seq", "points", "total", "data"), [row])
     failpoints.reach("tracking.points_appended")
     return after
 
 
 def advance(tx: Transaction, run: State, newest: Mapping[str, Newest]) -> None:
     """Bring the latest values of a run's metrics forward to what came."""
-    there = {
-        name: _newest(step, at, value, mark)
-        for name, step, at, value, mark in tx.execute(_LATEST, {"of_run": run.no})
-        if name in newest
-    }
+    there = {name: _newest(step, at, value, mark) for name, step, at, value, mark in _rows_of(tx, run.no, list(newest))}
     new = [
         (run.no, name, run.experiment, *one.stored, one.step, one.at)
         for name, one in newest.items()
@@ -84,15 +84,20 @@ def advance(tx: Transaction, run: State, newest: Mapping[str, Newest]) -> None:
         for name, one in newest.items()
         if name in there and ((old := there[name]) is None or one.order > old.order)
     ]
-    insert_rows(tx, metrics, ("run", "name", "experiment", "value", "mark", "step", "at"), new)
-    update_rows(tx, _SET, ("of_run", "of_name", "new_value", "new_mark", "new_step", "new_at"), later)
+    quick.add(tx, metrics, ("run", "name", "experiment", "value", "mark", "step", "at"), new)
+    quick.change(tx, _SET, ("of_run", "of_name", "new_value", "new_mark", "new_step", "new_at"), later)
+
+
+def _rows_of(tx: Transaction, no: int, names: Sequence[str]) -> Iterator[quick.Row]:
+    for part in bulk.chunks(names, 500):
+        yield from quick.fetch(tx, _LATEST_OF, {"of_run": no, "names": list(part)})
 
 
 def mark_unknown(tx: Transaction, run: State, names: Sequence[str]) -> None:
     """Write that metrics were asked for and are not known, unless there is a value."""
-    there = {row.name for row in tx.execute(_LATEST, {"of_run": run.no})}
+    there = {row[0] for row in _rows_of(tx, run.no, names)}
     rows = [(run.no, name, run.experiment, None, "unknown", 0, 0) for name in names if name not in there]
-    insert_rows(tx, metrics, ("run", "name", "experiment", "value", "mark", "step", "at"), rows)
+    quick.add(tx, metrics, ("run", "name", "experiment", "value", "mark", "step", "at"), rows)
 
 
 def is_long(run: State) -> bool:
@@ -104,9 +109,9 @@ def compact(tx: Transaction, run: State) -> None:
     """Take what waits in a run's log together."""
     if run.seq < 0 or (run.seq == 0 and run.total <= PENDING):
         return
-    rows = tx.execute(_LOG, {"of_run": run.no}).all()
-    pending = {name: chunks.in_order(parts) for name, parts in sorted(chunks.split_log(map(tuple, rows)).items())}
-    there = tx.execute(_CHUNKS, {"of_run": run.no}).all()
+    rows = quick.fetch(tx, _LOG, {"of_run": run.no})
+    pending = {name: chunks.in_order(parts) for name, parts in sorted(chunks.split_log(rows).items())}
+    there = quick.fetch(tx, _CHUNKS, {"of_run": run.no})
     small = not there and sum(map(len, pending.values())) <= PENDING
     if not small:
         kept: defaultdict[str, list[tuple[int, int]]] = defaultdict(list)
@@ -115,10 +120,10 @@ def compact(tx: Transaction, run: State) -> None:
         for name, series in pending.items():
             _add_chunks(tx, run.no, name, series, kept[name])
     failpoints.reach("tracking.compacting")
-    tx.execute(_DROP_LOG, {"of_run": run.no})
+    quick.change(tx, _DROP_LOG, ("of_run",), [(run.no,)])
     if small:
         data, count = chunks.write_log(pending)
-        insert_rows(tx, metric_log, ("run", "seq", "points", "total", "data"), [(run.no, 0, count, count, data)])
+        quick.add(tx, metric_log, ("run", "seq", "points", "total", "data"), [(run.no, 0, count, count, data)])
     failpoints.reach("tracking.compacted")
 
 
@@ -139,35 +144,34 @@ def _add_chunks(tx: Transaction, no: int, name: str, series: Series, there: Sequ
             _CHUNK.where(metric_chunks.c.chunk.in_(merged)), {"of_run": no, "of_name": name}
         ).all()  # fmt: skip
         series = chunks.in_order([series, *(chunks.decode(data, points) for data, points in rows)])
-        delete_rows(tx, _DROP_CHUNK, ("of_run", "of_name", "of_chunk"), [(no, name, chunk) for chunk in merged])
+        quick.change(tx, _DROP_CHUNK, ("of_run", "of_name", "of_chunk"), [(no, name, chunk) for chunk in merged])
     new = []
     for number, start in enumerate(range(0, len(series), chunks.MOST), last + 1):
         part = slice(start, start + chunks.MOST)
         one = Series(series.steps[part], series.ats[part], series.values[part])
         new.append((no, name, number, len(one), chunks.encode(one)))
-    insert_rows(tx, metric_chunks, ("run", "name", "chunk", "points", "data"), new)
+    quick.add(tx, metric_chunks, ("run", "name", "chunk", "points", "data"), new)
 
 
 def history(tx: Transaction, no: int, name: str) -> Series:
     """Return all points of one metric of a run."""
-    rows = tx.execute(_CHUNK, {"of_run": no, "of_name": name}).all()
+    rows = quick.fetch(tx, _CHUNK, {"of_run": no, "of_name": name})
     parts = [chunks.decode(data, points) for data, points in rows]
-    logged = tx.execute(_LOG, {"of_run": no}).all()
-    return chunks.in_order([*parts, *chunks.split_log(map(tuple, logged), name).get(name, [])])
+    logged = quick.fetch(tx, _LOG, {"of_run": no})
+    return chunks.in_order([*parts, *chunks.split_log(logged, name).get(name, [])])
 
 
 def latest(tx: Transaction, no: int) -> list[tuple[str, int, int, float | None, str | None]]:
     """Return name, step, moment, value and mark of the latest point of each metric of a run, by name."""
-    return [tuple(row) for row in tx.execute(_LATEST.order_by(metrics.c.name), {"of_run": no})]
+    return sorted(quick.fetch(tx, _LATEST, {"of_run": no}))
 
 
 def latest_many(tx: Transaction, nos: Sequence[int]) -> dict[int, list[tuple[str, int, int, float | None, str | None]]]:
     """Return for each run, by number, what `latest` returns of it."""
     found: dict[int, list[tuple[str, int, int, float | None, str | None]]] = {no: [] for no in nos}
-    for part in parts_of(nos, 1_000):
-        query = select(metrics.c.run, metrics.c.name, metrics.c.step, metrics.c.at, metrics.c.value, metrics.c.mark)
-        for run, *row in tx.execute(query.where(metrics.c.run.in_(part)).order_by(metrics.c.run, metrics.c.name)):
-            found[run].append(tuple(row))
+    for part in bulk.chunks(nos, 1_000):
+        for no, name, step, at, value, mark in quick.fetch(tx, _LATEST_MANY, {"nos": list(part)}):
+            found[no].append((name, step, at, value, mark))
     return found
 
 

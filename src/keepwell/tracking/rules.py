@@ -208,7 +208,12 @@ def accept_param_texts(params: Mapping[str, object]) -> dict[str, tuple[str, boo
     Raises:
         InvalidInput: see `accept_params`; or a value is too long.
     """
-    return {name: _bounded_text(text_of(value), name) for name, value in accept_params(params).items()}
+    return texts_of(accept_params(params))
+
+
+def texts_of(accepted: Mapping[str, object]) -> dict[str, tuple[str, bool]]:
+    """Return parameters that were accepted as text each, with whether it is JSON."""
+    return {name: _bounded_text(text_of(value), name) for name, value in accepted.items()}
 
 
 def _bounded_text(text: tuple[str, bool], name: str) -> tuple[str, bool]:

@@ -76,7 +76,8 @@ def start_run(
     """
     accepted_tags = rules.accept_tags(tags or {})
     accepted_tags.pop(NAME_TAG, None)
-    texts = rules.accept_param_texts(params or {})
+    accepted = rules.accept_params(params or {})
+    texts = rules.texts_of(accepted)
     started = rules.check_ms(call.now if started_at is None else started_at)
     if status not in ("running", "scheduled"):
         raise InvalidInput("A run starts as running or scheduled.", where="status")
@@ -87,7 +88,7 @@ def start_run(
         status=status,
         model=model,
         parent=parent,
-        params=rules.accept_params(params or {}),
+        params=accepted,
         metrics={},
         tags=accepted_tags,
         inputs=rules.accept_inputs(inputs),
@@ -181,8 +182,8 @@ def finish_run(
         state = run_state(tx, run_id)
         rules.check_finish(run_id, state.status, status)
         _write_final(tx, call, state, metrics or {}, made)
-        _end(tx, call, run_state(tx, run_id), status, call.now if finished_at is None else finished_at, error)
-        return run(tx, run_id)
+        after = run_state(tx, run_id, lock=False)
+        return _end(tx, call, after, status, call.now if finished_at is None else finished_at, error)
 
     return once(tx, call, ["finish_run", run_id, status, found, made], effect, Run)
 
@@ -207,12 +208,15 @@ def _write_final(
 
 def _end(
     tx: Transaction, call: Call, state: State, status: Status, at: datetime | int, error: str | None = None
-) -> None:
+) -> Run:
     points_store.compact(tx, state)
-    store.set_fields(tx, state.no, status=status, finished=rules.check_ms(at), error=error)
+    finished = rules.check_ms(at)
+    store.end(tx, state.no, status, finished, error)
     failpoints.reach("tracking.finished")
-    body = {"status": status, **digest_of(tx, state)}
-    append(tx, call, Event("run.finished", f"run:{state.id}", body, note=error))
+    ended = run(tx, state.id)
+    append(tx, call, Event("run.finished", f"run:{state.id}", {"status": status, **digest_of(tx, state, ended)},
+                           note=error))  # fmt: skip
+    return ended
 
 
 def update_run(
@@ -240,8 +244,8 @@ def update_run(
     if status is not None:
         rules.check_status(status)
     if status in ("finished", "failed", "interrupted") and not state.ended:
-        _end(tx, call, state, status, call.now if finished_at is None else finished_at)
-    elif (status is not None and status != state.status) or finished_at is not None:
+        return _end(tx, call, state, status, call.now if finished_at is None else finished_at)
+    if (status is not None and status != state.status) or finished_at is not None:
         _change_end(tx, call, state, status, finished_at)
     return run(tx, run_id)
 

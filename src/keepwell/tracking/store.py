@@ -7,11 +7,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
-from sqlalchemy import Table, bindparam, delete, func, select, update
+from sqlalchemy import Select, Table, bindparam, delete, func, select, update
 
 from keepwell.core.clock import from_iso, iso_ms, to_ms
-from keepwell.db import Transaction
-from keepwell.db.bulk import chunks, delete_rows, insert_rows, update_rows
+from keepwell.db import Transaction, quick
+from keepwell.db.bulk import chunks
 from keepwell.tracking.model import ENDED, Code, Input, Output, Run
 from keepwell.tracking.tables import HEAD, artifacts, datasets, inputs, metric_log, metrics, outputs, params, runs, tags
 
@@ -64,19 +64,50 @@ _SET_TAG = (
     .values(value=bindparam("new_value"), rest=bindparam("new_rest"))
 )
 _DROP_TAG = delete(tags).where(tags.c.run == bindparam("of_run"), tags.c.name == bindparam("of_name"))
+_END = (
+    update(runs)
+    .where(runs.c.no == bindparam("of_run"))
+    .values(status=bindparam("new_status"), finished=bindparam("new_finished"), error=bindparam("new_error"))
+)
+_NUMBER = select(runs.c.no).where(runs.c.id == bindparam("of_id"))
+_RUN = select(runs).where(runs.c.id == bindparam("of_id"))
+_RUNS = select(runs).where(runs.c.no.in_(bindparam("nos", expanding=True)))
+
+
+def _its(table: Table, *columns: str) -> Select[Any]:
+    """A query for what some runs have in a part table."""
+    key = table.primary_key.columns.values()
+    picked = [table.c[name] for name in columns]
+    return select(*picked).where(key[0].in_(bindparam("nos", expanding=True))).order_by(*key)
+
+
+_ITS_PARAMS = _its(params, "run", "name", "value", "rest", "json")
+_ITS_TAGS = _its(tags, "run", "name", "value", "rest")
+_ITS_METRICS = _its(metrics, "run", "name", "value", "mark")
+_ITS_ARTIFACTS = _its(artifacts, "owner", "path", "digest")
+_ITS_OUTPUTS = _its(outputs, "run", "model", "step")
+_ITS_INPUTS = (
+    select(
+        inputs.c.run, inputs.c.kind, inputs.c.name, inputs.c.id, inputs.c.digest, inputs.c.tags, datasets.c.source_type,
+        datasets.c.source, datasets.c.schema, datasets.c.profile,
+    )
+    .select_from(inputs.outerjoin(datasets, datasets.c.no == inputs.c.dataset))
+    .where(inputs.c.run.in_(bindparam("nos", expanding=True)))
+    .order_by(inputs.c.run, inputs.c.position)
+)  # fmt: skip
 _RUN_COLUMNS = ("no", "id", "experiment", "started", "finished", "name", "kind", "status", "model", "parent", "user",
                 "actor", "environment", "code", "machine", "error")  # fmt: skip
 
 
 def add(tx: Transaction, run: Run, texts: Mapping[str, tuple[str, bool]]) -> int:
     """Write a new run with its params (as text), tags and inputs; return its number."""
-    no: int = tx.scalar(_NEXT) or 1
+    no: int = quick.fetch(tx, _NEXT, {})[0][0]
     row = (
         no, run.id, run.experiment, to_ms(from_iso(run.started_at)), None, run.name, run.kind, run.status, run.model,
         run.parent, run.user, run.actor, run.environment, msgspec.json.encode(run.code).decode(),
         msgspec.json.encode(run.machine).decode(), run.error,
     )  # fmt: skip
-    insert_rows(tx, runs, _RUN_COLUMNS, [row])
+    quick.add(tx, runs, _RUN_COLUMNS, [row])
     add_params(tx, no, run.experiment, texts)
     add_tags(tx, no, run.experiment, run.tags)
     if run.inputs:
@@ -87,33 +118,33 @@ def add(tx: Transaction, run: Run, texts: Mapping[str, tuple[str, bool]]) -> int
 def add_params(tx: Transaction, no: int, experiment: int, texts: Mapping[str, tuple[str, bool]]) -> None:
     """Write params that are new to a run."""
     rows = [(no, name, experiment, *split(text), int(json)) for name, (text, json) in texts.items()]
-    insert_rows(tx, params, ("run", "name", "experiment", "value", "rest", "json"), rows)
+    quick.add(tx, params, ("run", "name", "experiment", "value", "rest", "json"), rows)
 
 
 def add_tags(tx: Transaction, no: int, experiment: int, values: Mapping[str, str]) -> None:
     """Write tags that are new to a run."""
     rows = [(no, name, experiment, *split(value)) for name, value in values.items()]
-    insert_rows(tx, tags, ("run", "name", "experiment", "value", "rest"), rows)
+    quick.add(tx, tags, ("run", "name", "experiment", "value", "rest"), rows)
 
 
 def set_tags(tx: Transaction, no: int, experiment: int, values: Mapping[str, str]) -> None:
     """Write tags, over those that are there."""
-    there = set(tx.scalars(_TAG_NAMES, {"of_run": no}))
+    there = {name for (name,) in quick.fetch(tx, _TAG_NAMES, {"of_run": no})}
     add_tags(tx, no, experiment, {name: value for name, value in values.items() if name not in there})
     rows = [(no, name, *split(value)) for name, value in values.items() if name in there]
-    update_rows(tx, _SET_TAG, ("of_run", "of_name", "new_value", "new_rest"), rows)
+    quick.change(tx, _SET_TAG, ("of_run", "of_name", "new_value", "new_rest"), rows)
 
 
 def delete_tag(tx: Transaction, no: int, name: str) -> bool:
     """Delete a tag; return whether it was there."""
-    there = name in set(tx.scalars(_TAG_NAMES, {"of_run": no}))
-    delete_rows(tx, _DROP_TAG, ("of_run", "of_name"), [(no, name)])
+    there = name in {name for (name,) in quick.fetch(tx, _TAG_NAMES, {"of_run": no})}
+    quick.change(tx, _DROP_TAG, ("of_run", "of_name"), [(no, name)])
     return there
 
 
 def param_texts(tx: Transaction, no: int) -> dict[str, str]:
     """Return a run's params as text."""
-    return {name: value + (rest or "") for name, value, rest in tx.execute(_PARAMS, {"of_run": no})}
+    return {name: value + (rest or "") for name, value, rest in quick.fetch(tx, _PARAMS, {"of_run": no})}
 
 
 def add_inputs(
@@ -126,13 +157,18 @@ def add_inputs(
          dataset, msgspec.json.encode(one.tags).decode() if one.tags else None)
         for n, (one, dataset) in enumerate(given)
     ]  # fmt: skip
-    insert_rows(tx, inputs, columns, rows)
+    quick.add(tx, inputs, columns, rows)
 
 
 def state(tx: Transaction, run_id: str, *, lock: bool) -> State | None:
     """Return what a change of a run asks first; with `lock` nobody else changes the run until this transaction ends."""
-    row = tx.execute(_LOCKED if lock else _STATE, {"of_id": run_id}).first()
+    row = quick.first(tx, _LOCKED if lock else _STATE, {"of_id": run_id})
     return State(*row) if row else None
+
+
+def end(tx: Transaction, no: int, status: str, finished: int, error: str | None) -> None:
+    """Write that a run ended."""
+    quick.change(tx, _END, ("new_status", "new_finished", "new_error", "of_run"), [(status, finished, error, no)])
 
 
 def set_fields(tx: Transaction, no: int, **values: object) -> None:
@@ -148,7 +184,8 @@ def clear_parent(tx: Transaction, no: int) -> bool:
 
 def number(tx: Transaction, run_id: str) -> int | None:
     """Return a run's number."""
-    return tx.scalar(select(runs.c.no).where(runs.c.id == run_id))
+    row = quick.first(tx, _NUMBER, {"of_id": run_id})
+    return row[0] if row else None
 
 
 def numbers(tx: Transaction, run_ids: Sequence[str]) -> dict[str, int]:
@@ -161,13 +198,13 @@ def numbers(tx: Transaction, run_ids: Sequence[str]) -> dict[str, int]:
 
 def get(tx: Transaction, run_id: str) -> Run | None:
     """Return one run, whole."""
-    row = tx.execute(select(runs).where(runs.c.id == run_id)).first()
-    return whole(tx, [row])[0] if row else None
+    found = whole(tx, quick.fetch(tx, _RUN, {"of_id": run_id}))
+    return found[0] if found else None
 
 
 def by_number(tx: Transaction, found: Sequence[int]) -> list[Run]:
     """Return the runs of some numbers, whole, in that order."""
-    rows = {row.no: row for row in tx.execute(select(runs).where(runs.c.no.in_(found)))}
+    rows = {row[0]: row for part in chunks(found, 1_000) for row in quick.fetch(tx, _RUNS, {"nos": list(part)})}
     return whole(tx, [rows[no] for no in found])
 
 
@@ -182,7 +219,7 @@ def find(
     limit: int,
 ) -> list[Run]:
     """Return active runs newest first, whole, with one query a table."""
-    query = select(runs).where(runs.c.gone == 0).order_by(runs.c.id.desc()).limit(limit)
+    query = select(runs.c.no).where(runs.c.gone == 0).order_by(runs.c.id.desc()).limit(limit)
     for column, wanted in (
         (runs.c.model, model),
         (runs.c.kind, kind),
@@ -193,7 +230,7 @@ def find(
             query = query.where(column == wanted)
     if before is not None:
         query = query.where(runs.c.id < before)
-    return whole(tx, tx.execute(query).all())
+    return by_number(tx, list(tx.scalars(query)))
 
 
 def with_input(tx: Transaction, *, input_id: str | None, digest: str | None, limit: int) -> list[str]:
@@ -203,51 +240,55 @@ def with_input(tx: Transaction, *, input_id: str | None, digest: str | None, lim
     return list(tx.execute(query).scalars())
 
 
-def whole(tx: Transaction, rows: Sequence[Any]) -> list[Run]:
-    """Return runs with all they have, one query a table."""
-    nos = [row.no for row in rows]
+def whole(tx: Transaction, rows: Sequence[quick.Row]) -> list[Run]:
+    """Return runs (rows of `_RUN`) with all they have, one query a table."""
+    nos = [row[0] for row in rows]
     of_params: defaultdict[int, dict[str, Any]] = defaultdict(dict)
-    for no, name, value, rest, json in _of(tx, params, nos, "value", "rest", "json"):
+    for no, name, value, rest, json in _all(tx, _ITS_PARAMS, nos):
         text = value if rest is None else value + rest
         of_params[no][name] = msgspec.json.decode(text) if json else text
     of_tags: defaultdict[int, dict[str, str]] = defaultdict(dict)
-    for no, name, value, rest in _of(tx, tags, nos, "value", "rest"):
+    for no, name, value, rest in _all(tx, _ITS_TAGS, nos):
         of_tags[no][name] = value if rest is None else value + rest
     of_metrics: defaultdict[int, dict[str, Any]] = defaultdict(dict)
-    for no, name, value, mark in _of(tx, metrics, nos, "value", "mark"):
+    for no, name, value, mark in _all(tx, _ITS_METRICS, nos):
         of_metrics[no][name] = value if mark is None else mark
     of_artifacts: defaultdict[str, dict[str, str]] = defaultdict(dict)
-    for owner, path, digest in _artifacts(tx, [row.id for row in rows]):
+    for owner, path, digest in _all(tx, _ITS_ARTIFACTS, [row[1] for row in rows]):
         of_artifacts[owner][path] = digest
-    of_inputs, of_outputs = _inputs(tx, nos), _outputs(tx, nos)
+    of_outputs: defaultdict[int, list[Output]] = defaultdict(list)
+    for no, model, step in _all(tx, _ITS_OUTPUTS, nos):
+        of_outputs[no].append(Output(model, step))
+    of_inputs = _inputs(tx, nos)
     return [
         Run(
-            id=row.id,
-            name=row.name,
-            kind=row.kind,
-            status=row.status,
-            model=row.model,
-            parent=row.parent,
-            params=of_params[row.no],
-            metrics=of_metrics[row.no],
-            tags=of_tags[row.no],
-            inputs=of_inputs[row.no],
-            artifacts=of_artifacts[row.id],
-            code=msgspec.convert(row.code, Code),
-            environment=row.environment,
-            machine=row.machine,
-            actor=row.actor,
-            started_at=iso_ms(row.started),
-            finished_at=None if row.finished is None else iso_ms(row.finished),
-            error=row.error,
-            experiment=row.experiment,
-            user=row.user,
-            lifecycle="deleted" if row.gone else "active",
-            deleted_at=None if row.deleted is None else iso_ms(row.deleted),
-            outputs=of_outputs[row.no],
+            id=id,
+            name=name,
+            kind=kind,
+            status=status,
+            model=model,
+            parent=parent,
+            params=of_params[no],
+            metrics=of_metrics[no],
+            tags=of_tags[no],
+            inputs=of_inputs[no],
+            artifacts=of_artifacts[id],
+            code=msgspec.json.decode(code, type=Code),
+            environment=environment,
+            machine=msgspec.json.decode(machine),
+            actor=actor,
+            started_at=iso_ms(started),
+            finished_at=None if finished is None else iso_ms(finished),
+            error=error,
+            experiment=experiment,
+            user=user,
+            lifecycle="deleted" if gone else "active",
+            deleted_at=None if deleted is None else iso_ms(deleted),
+            outputs=of_outputs[no],
         )
-        for row in rows
-    ]
+        for (no, id, experiment, gone, started, finished, deleted, name, kind, status, model, parent, user, actor,
+             environment, code, machine, error) in rows
+    ]  # fmt: skip
 
 
 def split(text: str) -> tuple[str, str | None]:
@@ -255,37 +296,18 @@ def split(text: str) -> tuple[str, str | None]:
     return (text, None) if len(text) <= HEAD else (text[:HEAD], text[HEAD:])
 
 
-def _of(tx: Transaction, table: Table, nos: Iterable[int], *columns: str) -> Iterable[Any]:
-    query = select(table.c.run, table.c.name, *(table.c[name] for name in columns))
-    for part in chunks(list(nos), 1_000):
-        yield from tx.execute(query.where(table.c.run.in_(part)).order_by(table.c.run, table.c.name)).all()
-
-
-def _artifacts(tx: Transaction, owners: Sequence[str]) -> Iterable[Any]:
-    query = select(artifacts.c.owner, artifacts.c.path, artifacts.c.digest)
-    for part in chunks(owners, 1_000):
-        yield from tx.execute(query.where(artifacts.c.owner.in_(part)).order_by(artifacts.c.path)).all()
+def _all(tx: Transaction, statement: Select[Any], keys: Sequence[object]) -> Iterable[quick.Row]:
+    """Yield the rows of a part table of some runs."""
+    for part in chunks(keys, 1_000):
+        yield from quick.fetch(tx, statement, {"nos": list(part)})
 
 
 def _inputs(tx: Transaction, nos: Sequence[int]) -> defaultdict[int, list[Input]]:
     found: defaultdict[int, list[Input]] = defaultdict(list)
-    d = datasets.c
-    query = select(inputs, d.source_type, d.source, d.schema.label("its_schema"), d.profile).select_from(
-        inputs.outerjoin(datasets, d.no == inputs.c.dataset)
-    )
-    for part in chunks(nos, 1_000):
-        for i in tx.execute(query.where(inputs.c.run.in_(part)).order_by(inputs.c.run, inputs.c.position)):
-            found[i.run].append(
-                Input(kind=i.kind, name=i.name, id=i.id, digest=i.digest, source_type=i.source_type, source=i.source,
-                      schema=i.its_schema, profile=i.profile, tags=i.tags or {})
-            )  # fmt: skip
-    return found
-
-
-def _outputs(tx: Transaction, nos: Sequence[int]) -> defaultdict[int, list[Output]]:
-    found: defaultdict[int, list[Output]] = defaultdict(list)
-    for part in chunks(nos, 1_000):
-        query = select(outputs).where(outputs.c.run.in_(part)).order_by(outputs.c.run, outputs.c.step, outputs.c.model)
-        for one in tx.execute(query):
-            found[one.run].append(Output(one.model, one.step))
+    for no, kind, name, id, digest, labels, source_type, source, schema, profile in _all(tx, _ITS_INPUTS, nos):
+        its_tags = msgspec.json.decode(labels, type=dict[str, str]) if labels else {}
+        found[no].append(
+            Input(kind=kind, name=name, id=id, digest=digest, source_type=source_type, source=source, schema=schema,
+                  profile=profile, tags=its_tags)
+        )  # fmt: skip
     return found
