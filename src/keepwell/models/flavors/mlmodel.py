@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,9 @@ NAME = "MLmodel"
 MAX_BYTES = 4 << 20
 MAX_NODES = 500_000
 MAX_DEPTH = 64
+_PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
+_WORDS = frozenset({"y", "n", "yes", "no", "on", "off", "true", "false", "null"})
+_HIDDEN = re.compile("[\x7f-\xa0\u2028\u2029\ufeff\ufffe\uffff\ud800-\udfff]")
 
 
 def read(folder: Path) -> dict[str, Any]:
@@ -63,12 +67,29 @@ def text(value: Mapping[str, Any]) -> str:
 def _lines(value: Mapping[str, Any], indent: str, lines: list[str]) -> None:
     for name in sorted(value):
         item = value[name]
-        key = name if name.replace("_", "").isalnum() and name.isascii() and not name[0].isdigit() else json.dumps(name)
+        key = name if _PLAIN.match(name) and name.lower() not in _WORDS else _quoted(name)
         if isinstance(item, Mapping) and item:
             lines.append(f"{indent}{key}:")
             _lines(item, indent + "  ", lines)
         else:
-            lines.append(f"{indent}{key}: {json.dumps(item)}")
+            lines.append(f"{indent}{key}: {_flow(item)}")
+
+
+def _flow(value: Any) -> str:
+    """Return a value on one line, as JSON that YAML 1.1 reads the same way: it wants a point in every float."""
+    if isinstance(value, float):
+        digits = repr(value)
+        return digits.replace("e", ".0e") if "e" in digits and "." not in digits else json.dumps(value)
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{_quoted(str(name))}: {_flow(item)}" for name, item in value.items()) + "}"
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(_flow(item) for item in value) + "]"
+    return _quoted(value) if isinstance(value, str) else json.dumps(value)
+
+
+def _quoted(text: str) -> str:
+    """Return a text in double quotes, with what YAML does not print as an escape that YAML knows."""
+    return _HIDDEN.sub(lambda found: f"\\U{ord(found[0]):08x}", json.dumps(text, ensure_ascii=False))
 
 
 def _check(value: object) -> None:
