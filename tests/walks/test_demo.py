@@ -5,24 +5,38 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
 
+from keepwell.testing.postgres import Server
+
 
 def keepwell(home: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     environment = {k: v for k, v in os.environ.items() if not k.startswith("KEEPWELL")}
+    url = home.parent / "url"
+    if url.exists():
+        environment["KEEPWELL_DATABASE"] = url.read_text()
     return subprocess.run(
         [sys.executable, "-m", "keepwell", *arguments, "--home", str(home)], capture_output=True, text=True,
         check=False, env=environment, timeout=240,
     )  # fmt: skip
 
 
-@pytest.fixture(scope="module")
-def lived(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, subprocess.CompletedProcess[str]]:
+@pytest.fixture(scope="module", params=["sqlite", "postgres"])
+def lived(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[Path, subprocess.CompletedProcess[str]]]:
     home = tmp_path_factory.mktemp("demo") / "home"
-    return home, keepwell(home, "demo", "--no-serve", "--weeks", "6")
+    if request.param == "sqlite":
+        yield home, keepwell(home, "demo", "--no-serve", "--weeks", "6")
+        return
+    server: Server = request.getfixturevalue("postgres")
+    server.make("demo")
+    (home.parent / "url").write_text(server.url("demo"))
+    yield home, keepwell(home, "demo", "--no-serve", "--weeks", "6")
+    server.drop("demo")
 
 
 def test_it_tells_what_happened(lived: tuple[Path, subprocess.CompletedProcess[str]]) -> None:

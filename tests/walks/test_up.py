@@ -23,8 +23,8 @@ from keepwell.settings import read_settings
 from keepwell.testing.weekly import MODEL, Weekly, morning
 
 
-def environment() -> dict[str, str]:
-    return {**{k: v for k, v in os.environ.items() if not k.startswith("KEEPWELL")}, "PYTHONUNBUFFERED": "1"}
+def environment(**more: str) -> dict[str, str]:
+    return {**{k: v for k, v in os.environ.items() if not k.startswith("KEEPWELL")}, "PYTHONUNBUFFERED": "1", **more}
 
 
 def command(home: Path, *options: str) -> list[str]:
@@ -45,16 +45,17 @@ def health(port: int) -> dict[str, object]:
         return found
 
 
-def test_it_serves_ticks_and_ends_when_told(tmp_path: Path) -> None:
-    home = tmp_path / "home"
-    kit = open_house(read_settings(str(home), {}), clock=SimulatedClock(morning(80)))
+@pytest.mark.both_databases
+def test_it_serves_ticks_and_ends_when_told(tmp_path: Path, empty_url: str) -> None:
+    home, database = tmp_path / "home", {"KEEPWELL_DATABASE": empty_url}
+    kit = open_house(read_settings(str(home), database), clock=SimulatedClock(morning(80)))
     fleet = Weekly(tmp_path / "stalls")
     fleet.begin(kit)
     fleet.arrive(0, 80)
     with (tmp_path / "log").open("w") as log:
         process = subprocess.Popen(
             command(home, "--port", "0", "--every", "1"), stdout=subprocess.PIPE, stderr=log, text=True,
-            env=environment(),
+            env=environment(**database),
         )  # fmt: skip
     try:
         assert process.stdout is not None
@@ -79,6 +80,7 @@ def test_it_serves_ticks_and_ends_when_told(tmp_path: Path) -> None:
     assert f"{MODEL}: condition, train, promote, score" in said
     assert "Traceback" not in (tmp_path / "log").read_text()
     assert fsck(kit) == []
+    kit.db.engine.dispose()
 
 
 @pytest.mark.parametrize("options", [("--auth", "none", "--host", "0.0.0.0"), ("--host", "0.0.0.0")])
