@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from keepwell.server.ui import links
 from keepwell.server.ui.charts import Bar
-from keepwell.server.ui.columns import Column, number_cell
+from keepwell.server.ui.columns import Column, leading, number_cell
 from keepwell.server.ui.words import plural
 from keepwell.tracking.model import Run
 
@@ -18,13 +18,20 @@ SYSTEM = "system/"
 
 
 def metric_names(runs: Sequence[Run], *, text: str = "", system: bool = False) -> list[str]:
-    """Return the metrics of some runs, those that most of them have first; those of machines only when wanted."""
+    """Return the metrics of some runs, those that most of them have and that tell most first.
+
+    Args:
+        runs: whose metrics.
+        text: a part of their name.
+        system: those of machines, and only those.
+    """
     counts: dict[str, int] = {}
     for run in runs:
         for name in run.metrics:
             if name.startswith(SYSTEM) == system and text.casefold() in name.casefold():
                 counts[name] = counts.get(name, 0) + 1
-    return sorted(counts, key=lambda name: (-counts[name], name))
+    order = {name: place for place, name in enumerate(leading(counts))}
+    return sorted(counts, key=lambda name: (-counts[name], order.get(name, 0), name))
 
 
 def labels(runs: Sequence[Run]) -> list[str]:

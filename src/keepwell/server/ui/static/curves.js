@@ -61,7 +61,7 @@
     return null;
   };
 
-  const tip = (panel, lines) => {
+  const tip = (panel) => {
     const box = document.createElement("div");
     box.className = "curve-tip";
     box.hidden = true;
@@ -69,7 +69,7 @@
       const at = u.cursor.idx;
       if (at === null || at === undefined || u.cursor.left < 0 || !panel.over) { box.hidden = true; return; }
       const x = u.data[0][at], found = [];
-      lines.forEach((line, rank) => {
+      panel.lines.forEach((line, rank) => {
         if (line.faint) return;
         const side = nearest(u.data[0], u.data[rank + 1], at);
         if (side !== null && Math.abs(u.valToPos(u.data[0][side], "x") - u.cursor.left) < 24) found.push([u.data[rank + 1][side], line.run]);
@@ -105,14 +105,25 @@
   };
 
   const DASHES = [[], [8, 4], [2, 3]];
-  const draw = (panel) => {
-    const lines = linesOf(panel), box = panel.box;
+  /* What decides how a plot is made; while it stays the same, new values are enough. */
+  const shapeOf = (lines) => JSON.stringify([state.x, state.logX, state.logY, lines.map((line) => [line.run.slot, line.faint, line.table[0].length < 2])]);
+
+  const draw = (panel, anew = false) => {
+    const lines = linesOf(panel), box = panel.box, shape = shapeOf(lines);
+    panel.lines = lines;
+    const data = lines.length ? uPlot.join(lines.map((line) => line.table)) : [[]];
+    if (panel.plot && !anew && panel.shape === shape) {
+      const { min, max } = panel.plot.scales.x;
+      panel.plot.setData(data, !panel.zoomed);
+      if (panel.zoomed) panel.plot.setScale("x", { min, max });
+      return;
+    }
+    panel.shape = shape;
     const axis = { stroke: token("--text-3"), grid: { stroke: token("--line"), width: 1 }, ticks: { stroke: token("--line"), width: 1 }, font: `13px ${token("--font")}` };
     const height = Number(box.dataset.height || 220), size = { width: Math.max(120, box.clientWidth), height };
     const marks = (u, ticks) => ticks.map((t) => t === null ? "" : state.x === "relative" ? (t < 120 ? `${short(t)} s` : t < 7200 ? `${short(t / 60)} min` : `${short(t / 3600)} h`) : short(t));
     if (panel.plot) panel.plot.destroy();
     for (const child of box.querySelectorAll(".curve, p.quiet")) child.hidden = true;
-    const data = lines.length ? uPlot.join(lines.map((line) => line.table)) : [[]];
     panel.plot = new uPlot({
       ...size, padding: [8, 12, 0, 0], legend: { show: false },
       cursor: { sync: { key: sync.key, setSeries: false, scales: ["x", null] }, points: { size: 7 }, y: false, focus: { prox: 24 }, drag: { x: true, y: false } },
@@ -124,7 +135,7 @@
         dash: DASHES[Math.floor(line.run.slot / 10) % 3], spanGaps: true, points: { show: line.table[0].length < 2 ? true : false, size: 6 },
       }))],
       hooks: { setSelect: [(u) => { if (u.select.width > 4) zoom(panel, u.posToVal(u.select.left, "x"), u.posToVal(u.select.left + u.select.width, "x")); }] },
-      plugins: [tip(panel, lines)],
+      plugins: [tip(panel)],
     }, data, box);
     panel.plot.over.addEventListener("dblclick", () => { if (panel.zoomed) { panel.zoomed = null; panel.curves = panel.whole; draw(panel); } });
   };
@@ -146,7 +157,6 @@
     if (!found || !panel.zoomed || panel.zoomed[0] !== from) return;
     panel.curves = found[panel.name] || [];
     draw(panel);
-    panel.plot.setScale("x", { min: from, max: to });
   };
 
   const take = (panel, curves) => {
@@ -175,6 +185,7 @@
       if (!panel) continue;
       panel.visible = entry.isIntersecting;
       if (panel.visible && (panel.stale || !panel.whole)) { panel.stale = false; want(panel); }
+      if (panel.visible && panel.late && panel.plot) { panel.late = false; draw(panel); }
     }
   }, { rootMargin: "200px" });
   const widths = new ResizeObserver((entries) => {
@@ -184,14 +195,19 @@
     }
   });
   const adopt = (box) => {
-    const panel = { name: box.dataset.curve, box, curves: [], whole: null, plot: null, zoomed: null, visible: false, stale: false, over: false };
+    const panel = { name: box.dataset.curve, box, curves: [], whole: null, plot: null, zoomed: null, visible: false, stale: false, late: false, shape: "", over: false };
     panels.set(panel.name, panel);
     seen.observe(box);
     widths.observe(box);
   };
   document.querySelectorAll("[data-curve]").forEach(adopt);
-  const again = () => { for (const panel of panels.values()) if (panel.plot) draw(panel); };
-  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", again);
+  const again = (anew) => {
+    for (const panel of panels.values()) {
+      if (!panel.plot) continue;
+      if (panel.visible || anew) draw(panel, anew); else panel.late = true;
+    }
+  };
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => again(true));
 
   /* The form works by itself; with scripts it is answered at once, and the address keeps what was chosen. */
   const form = document.querySelector("form[data-curves]");
@@ -215,7 +231,7 @@
     form.addEventListener("input", (event) => {
       if (!["x", "smooth", "logx", "logy"].includes(event.target.name)) return;
       read();
-      frame ||= requestAnimationFrame(() => { frame = 0; again(); });
+      frame ||= requestAnimationFrame(() => { frame = 0; again(false); });
     });
     const find = form.querySelector("input[name=metric]");
     if (find) find.addEventListener("input", () => {
