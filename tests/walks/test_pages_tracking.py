@@ -129,7 +129,8 @@ def addresses(made: Seeded) -> list[str]:
         f"{run}?tab=artifacts&path=model%2Fweights.bin", f"/runs/{made.parent}", f"/runs/{made.failed}",
         f"/runs/{made.deleted}", f"/runs/{made.running}", f"/runs/{made.running}?tab=system", "/models",
         "/models/digits-reader", "/models/digits-reader/registry", "/models/digits-reader/versions/2",
-        "/search?q=digits",
+        "/search?q=digits", f"/logged-models/{made.logged}", f"/logged-models/{made.logged}?path=MLmodel",
+        f"/runs/{made.sweep[1]}",
     ]  # fmt: skip
 
 

@@ -64,6 +64,7 @@ class Seeded:
     running: str = ""
     rich: str = ""
     deleted: str = ""
+    logged: str = ""
 
 
 def seeded_experiments(kit: Kit, *, sweep: int = 12, points: int = 300, seed: int = 11) -> Seeded:
@@ -105,6 +106,7 @@ def seeded_experiments(kit: Kit, *, sweep: int = 12, points: int = 300, seed: in
         tracking.delete_run(tx, kit.call(ACTOR), gone.id)
         made.failed, made.deleted = failed.id, gone.id
     made.running = _running(kit, made, random)
+    made.logged = _logged_model(kit, made)
     return made
 
 
@@ -188,6 +190,20 @@ def log_more(kit: Kit, tx: Transaction, run: str, start: int, count: int, random
         points.append(("system/system_memory_usage_percentage", float(40 + step / 10), step, at))
         points.append(("system/disk_usage_megabytes", float(12_000 + step), step, at))
     tracking.log_points(tx, kit.call(ACTOR), run, batch_of(points))
+
+
+def _logged_model(kit: Kit, made: Seeded) -> str:
+    with kit.write() as tx:
+        call, run = kit.call(ACTOR), made.sweep[1]
+        model = tracking.create_logged_model(
+            tx, call, made.experiments["digits"], "reader", model_type="sklearn", run_id=run, params={"width": "64"},
+            tags={"team": "vision"},
+        )  # fmt: skip
+        for path, data in (("MLmodel", MLMODEL.encode()), ("model.skops", b"weights"), ("notes.md", b"# Reader")):
+            tracking.put_artifact(tx, call, model.id, path, kit.blobs.put(data), len(data))
+        tracking.finalize_logged_model(tx, call, model.id, "ready")
+        tracking.log_outputs(tx, call, run, models=[(model.id, 3)])
+    return model.id
 
 
 def seeded_registry(kit: Kit, runs: Sequence[str], name: str = "digits-reader") -> None:

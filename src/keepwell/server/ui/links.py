@@ -5,6 +5,7 @@ What may hold characters that a path segment must not (a segment's key, a search
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from urllib.parse import quote, urlencode
 
@@ -59,6 +60,11 @@ def run(run_id: str) -> str:
     return f"/runs/{_part(run_id)}"
 
 
+def logged_model(model_id: str) -> str:
+    """Page of a model that a run logged."""
+    return f"/logged-models/{_part(model_id)}"
+
+
 def experiment(number: int) -> str:
     """Page of an experiment."""
     return f"/experiments/{number}"
@@ -104,6 +110,8 @@ BY_PREFIX = {
 
 def of_id(text: str) -> str | None:
     """Return the page of an id, or None when things of its kind have none."""
+    if re.fullmatch(r"m-[0-9a-f]{32}", text):
+        return logged_model(text)
     make = BY_PREFIX.get(text.partition("_")[0])
     return make(text) if make is not None and "_" in text else None
 

@@ -1,4 +1,4 @@
-"""Bytes that runs made: shown in a picture or a sandboxed frame of a run's page, or saved."""
+"""Files of runs and of logged models: shown in a picture or a sandboxed frame of their page, or saved."""
 
 from __future__ import annotations
 
@@ -44,8 +44,11 @@ def saved(ask: Ask[PathQuery, None]) -> Download:
 
 def _digest(ask: Ask[PathQuery, Any]) -> str:
     with ask.read() as tx:
-        run = tracking.run(tx, ask.path["run"])
-        found = tracking.artifact(tx, run.id, ask.query.path)
+        model = ask.path.get("model")
+        owner = (
+            tracking.run(tx, ask.path["run"]).id if model is None else tracking.logged_model(tx, model, deleted=True).id
+        )
+        found = tracking.artifact(tx, owner, ask.query.path)
     if found.digest is None:
         raise NotFound("That is a folder; its page lists what is in it.", where="path")
     return found.digest
@@ -55,4 +58,8 @@ ROUTES = (
     Route("GET", "/runs/{run}/shown", "runs.read", shown, "Show a picture or document that a run made.",
           query=PathQuery, answer=Shown),
     Route("GET", "/runs/{run}/saved", "runs.read", saved, "Save what a run made.", query=PathQuery, answer=Download),
+    Route("GET", "/logged-models/{model}/shown", "runs.read", shown, "Show a picture or document of a logged model.",
+          query=PathQuery, answer=Shown),
+    Route("GET", "/logged-models/{model}/saved", "runs.read", saved, "Save a file of a logged model.", query=PathQuery,
+          answer=Download),
 )  # fmt: skip

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from keepwell.core.clock import from_iso
-from keepwell.core.errors import InvalidInput
+from keepwell.core.errors import InvalidInput, NotFound
 from keepwell.db import Transaction
 from keepwell.ledger import service as ledger
 from keepwell.models import service as models
@@ -23,7 +23,7 @@ from keepwell.server.ui.render import page
 from keepwell.server.ui.views_runs import took_of
 from keepwell.server.ui.views_table import NOTE, note_of, shown_tags
 from keepwell.tracking import service as tracking
-from keepwell.tracking.model import Run
+from keepwell.tracking.model import LoggedModel, Run
 
 PATH = "/runs/{run}"
 OVERVIEW = 6
@@ -73,6 +73,7 @@ def run(ask: Ask[RunQuery, None]) -> Html:
         note=note_of(found.tags), tags=shown_tags(found.tags), style_of=curves.style_of,
         number_cell=columns.number_cell,
         script=script_of([found], [found.name], wanted, mark), path=links.run(found.id), **context,
+        artifact_link=lambda name: links.with_query(links.run(found.id), tab="artifacts", path=name),
         tab_link=lambda tab: links.with_query(links.run(found.id), tab="" if tab == "overview" else tab),
     )  # fmt: skip
 
@@ -103,7 +104,7 @@ def _overview(tx: Transaction, found: Run, wanted: RunQuery) -> dict[str, Any]:
     latest = tracking.latest(tx, found.id)
     within = views_run.charted(latest)
     children = tracking.runs(tx, parent=found.id, limit=50)
-    made = [tracking.logged_model(tx, one.model) for one in found.outputs[:50]]
+    made = [model for one in found.outputs[:50] if (model := _model(tx, one.model)) is not None]
     return {
         **_charts(tx, found, wanted, within[:OVERVIEW], OVERVIEW),
         "more_charts": max(0, len(within) - OVERVIEW),
@@ -117,8 +118,15 @@ def _overview(tx: Transaction, found: Run, wanted: RunQuery) -> dict[str, Any]:
         "logged": made,
         "facts": views_run.facts_of(found),
         "seconds_of": columns.seconds_of,
-        "artifact_link": lambda name: links.with_query(links.run(found.id), tab="artifacts", path=name),
     }
+
+
+def _model(tx: Transaction, model_id: str) -> LoggedModel | None:
+    """Return a logged model, deleted or not; None when the run names one that never was here."""
+    try:
+        return tracking.logged_model(tx, model_id, deleted=True)
+    except NotFound:
+        return None
 
 
 def pipelines_within(tx: Transaction, found: Run) -> list[str]:

@@ -22,7 +22,7 @@ from keepwell.server.ui.words import segment_words
 from keepwell.tracking import service as tracking
 
 MOST = 20
-_ID = re.compile(r"[a-z]{2,8}_[0-9a-z]{26}\Z")
+_ID = re.compile(r"(?:[a-z]{2,8}_[0-9a-z]{26}|m-[0-9a-f]{32})\Z")
 
 
 class SearchQuery(Query, frozen=True, kw_only=True):
