@@ -116,3 +116,34 @@ def outside_variables(names: Iterable[str], environment: Mapping[str, str] | Non
     """Return the environment variables of those names that are set: what a pipeline's commands asked to be handed."""
     env = os.environ if environment is None else environment  # noqa: TID251  (the one place)
     return {name: env[name] for name in names if name in env}
+
+
+@dataclass(frozen=True, slots=True)
+class MlflowAccess:
+    """How a tracking server of MLflow is asked: the variables that MLflow's own clients read.
+
+    Attributes:
+        token: a bearer token.
+        username: with `password`, basic credentials; a token comes first.
+        password: see `username`.
+        insecure: do not check the server's certificate.
+        certificates: a file of certificates to trust instead of the system's.
+    """
+
+    token: str | None = field(default=None, repr=False)
+    username: str | None = None
+    password: str | None = field(default=None, repr=False)
+    insecure: bool = False
+    certificates: str | None = None
+
+
+def read_mlflow_access(environment: Mapping[str, str] | None = None) -> MlflowAccess:
+    """Return what MLFLOW_TRACKING_TOKEN, _USERNAME, _PASSWORD, _INSECURE_TLS and _SERVER_CERT_PATH say."""
+    env = os.environ if environment is None else environment  # noqa: TID251  (the one place)
+    return MlflowAccess(
+        token=env.get("MLFLOW_TRACKING_TOKEN") or None,
+        username=env.get("MLFLOW_TRACKING_USERNAME") or None,
+        password=env.get("MLFLOW_TRACKING_PASSWORD") or None,
+        insecure=env.get("MLFLOW_TRACKING_INSECURE_TLS", "").casefold() in ("true", "1"),
+        certificates=env.get("MLFLOW_TRACKING_SERVER_CERT_PATH") or None,
+    )

@@ -17,7 +17,7 @@ import click
 import pytest
 
 from keepwell.charter.parse import check_charter
-from keepwell.cli import COMMANDS
+from keepwell.cli import COMMANDS, module_of
 
 ROOT = Path(__file__).resolve().parents[2]
 SOURCE = ROOT / "src" / "keepwell"
@@ -33,7 +33,7 @@ def named(path: Path) -> str:
 
 @cache
 def command(name: str) -> click.Command:
-    return importlib.import_module(f"keepwell.cli.{name}").command
+    return importlib.import_module(module_of(name)).command
 
 
 def commands() -> Iterator[tuple[tuple[str, ...], click.Command]]:

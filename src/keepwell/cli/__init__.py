@@ -23,6 +23,7 @@ COMMANDS = {
     "fleet": "Fleets: members, search, gate, promote.",
     "fsck": "Check that stored state is whole.",
     "gc": "Free what was deleted, and say what.",
+    "import": "Move in from an MLflow server, folder or database.",
     "incidents": "Data and model incidents.",
     "loop": "Run the loop once, or look at what it would do.",
     "model": "Models, versions, champions and lineage.",
@@ -50,6 +51,11 @@ EXIT_CODES: tuple[tuple[type[errors.KeepwellError], int], ...] = (
 )
 
 
+def module_of(command: str) -> str:
+    """Return the name of the module of a command."""
+    return f"keepwell.cli.{command}{'_' if command == 'import' else ''}"
+
+
 class LazyGroup(click.Group):
     """A group whose commands are imported when they are asked for."""
 
@@ -63,7 +69,7 @@ class LazyGroup(click.Group):
             return None
         import importlib
 
-        found = importlib.import_module(f"keepwell.cli.{cmd_name}").command
+        found = importlib.import_module(module_of(cmd_name)).command
         assert isinstance(found, click.Command)  # noqa: S101
         return found
 

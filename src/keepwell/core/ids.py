@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import random
 import re
 import secrets
@@ -55,6 +56,12 @@ def check_id(text: object, prefix: str) -> str:
     if not isinstance(text, str) or not _ID.match(text) or not text.startswith(prefix + "_"):
         raise InvalidInput(f"This is not the id of a {prefix}: it should look like {prefix}_01j....", where="id")
     return text
+
+
+def derived_id(prefix: str, milliseconds: int, text: str) -> str:
+    """Return the id of something that was made elsewhere at a moment: the same every time."""
+    digest = int.from_bytes(hashlib.sha256(text.encode()).digest()[:10])
+    return f"{prefix}_{_encode((max(0, min(milliseconds, (1 << 48) - 1)) << 80) | digest)}"
 
 
 def _encode(number: int) -> str:

@@ -1,0 +1,1 @@
+"""Moving in from another tracking server or folder: sources that are read, and the one flow that carries."""
