@@ -12,6 +12,8 @@ from keepwell.core.errors import NotFound
 from keepwell.flows.moving.source import File, Lost, Place
 
 _CHUNK = 1 << 20
+_DEPTH = 3
+"""Folders from that of all experiments down to that of a run's artifacts: experiment, run, `artifacts`."""
 _FEWEST = 2
 """Parts of a path that must agree where a store was moved since it wrote its paths down."""
 
@@ -31,13 +33,17 @@ class LocalFiles:
         self._usual = usual
 
     def list(self, place: Place) -> Iterator[File]:
-        """Yield every file below a place, by path."""
+        """Yield every file below a place, by path; where nothing was logged the store has no folder."""
         top = self._top(place)
-        yield from self._below(place, top, "")
+        if top is not None:
+            yield from self._below(place, top, "")
 
     def read(self, place: Place, path: str) -> Iterator[bytes]:
         """Yield the bytes of a file in pieces."""
-        handle = _open(self._top(place), path)
+        top = self._top(place)
+        if top is None:
+            raise NotFound("It is gone.")
+        handle = _open(top, path)
         with os.fdopen(handle, "rb") as file:
             while chunk := file.read(_CHUNK):
                 yield chunk
@@ -58,7 +64,12 @@ class LocalFiles:
             else:
                 self._lost("artifact", f"{place.id}/{path}", "It is neither a file nor a folder.")
 
-    def _top(self, place: Place) -> Path:
+    def _top(self, place: Place) -> Path | None:
+        """Return the folder of a place; None where the store has none, as nothing was logged.
+
+        Raises:
+            NotFound: it lies elsewhere, or cannot be told.
+        """
         usual = self._usual(place) if self._usual is not None else None
         if usual is not None and self._inside(usual):
             return usual
@@ -67,12 +78,29 @@ class LocalFiles:
             raise NotFound(f"Its files lie at {place.uri[:200]}, which is not on this machine.")
         if place.uri and (whole := Path("/", *parts)).is_dir() and self._inside(whole):
             return whole
+        found = self._moved(parts)
+        if found is not None:
+            return found
+        if place.kind != "version" and (usual is not None or self._holds(parts)):
+            return None
+        raise NotFound(f"Its files ({place.uri[:200] or 'at no address'}) are not below the folder that was named.")
+
+    def _moved(self, parts: Sequence[str]) -> Path | None:
+        """Return where a folder is now, when the store was moved since it wrote the path down."""
         for base in self._bases:
             for start in range(len(parts) - _FEWEST + 1):
                 here = base.joinpath(*parts[start:])
                 if here.is_dir() and self._inside(here):
                     return here
-        raise NotFound(f"Its files ({place.uri[:200] or 'at no address'}) are not below the folder that was named.")
+        return None
+
+    def _holds(self, parts: Sequence[str]) -> bool:
+        """Tell whether the folder in which a store keeps those of all its experiments is one of the bases."""
+        if len(parts) < _DEPTH:
+            return False
+        top = Path("/", *parts[:-_DEPTH])
+        moved = any(base.joinpath(*parts[-_DEPTH : -_DEPTH + 1]).is_dir() for base in self._bases)
+        return moved or any(top.resolve() == base for base in self._bases)
 
     def _inside(self, folder: Path) -> bool:
         """Tell whether a folder is there and lies below a base, whatever links lead to it."""
