@@ -165,6 +165,20 @@ def upgrade(op: Operations) -> None:  # noqa: PLR0915
         sqlite_with_rowid=False,
     )
     op.create_table(
+        "foreign_names",
+        sa.Column("origin", sa.String(length=20), nullable=False),
+        sa.Column("kind", sa.String(length=20), nullable=False),
+        sa.Column("theirs", sa.Text(), nullable=False),
+        sa.Column("ours", sa.Text(), nullable=False),
+        sa.Column("stamp", sa.String(length=71), nullable=False),
+        sa.Column("waits", sa.Text(), nullable=True),
+        sa.Column("at", sa.String(length=27), nullable=False),
+        sa.PrimaryKeyConstraint("origin", "kind", "theirs", name=op.f("pk_foreign_names")),
+    )
+    op.create_index(
+        op.f("ix_foreign_names_origin_kind_ours"), "foreign_names", ["origin", "kind", "ours"], unique=False
+    )
+    op.create_table(
         "gc_condemned",
         sa.Column("digest", sa.String(length=71), nullable=False),
         sa.Column("size", sa.BigInteger(), nullable=False),
