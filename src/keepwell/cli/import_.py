@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -51,7 +52,8 @@ def mlflow_command(
     notes = Notes()
     opened = open_source(source, notes, read_mlflow_access(), artifacts)
     kit = open_kit(home)
-    done = carry(kit, opened, me(), notes, recheck=recheck, progress=_Show())
+    with closing(opened):
+        done = carry(kit, opened, me(), notes, recheck=recheck, progress=_Show())
     file = report_file or kit.home / "imports" / f"mlflow-{done.started_at[:19].replace(':', '')}.json"
     try:
         file.parent.mkdir(parents=True, exist_ok=True)

@@ -2,8 +2,9 @@
 
     MLFLOW_ALLOW_FILE_STORE=true python make.py FOLDER path/to/keepwell
 
-FOLDER is emptied: `mlruns` becomes a file store, `mlflow.sql` a dump of a database whose artifacts are in `mlartifacts`,
-`server.json` what a server answers to everything that the reader asks. What they hold is the same, ids and times aside.
+FOLDER is emptied: `mlruns` becomes a file store, `mlflow.sql` a dump of a database whose artifacts are in
+`mlartifacts`, `server.json` what a server answers to everything that the reader asks. What they hold is the same, ids
+and times aside.
 """
 
 from __future__ import annotations
@@ -40,10 +41,10 @@ from mlflow.entities import (
 T = 1_700_000_000_000
 PORT = 5600
 TABLES = (
-    "alembic_version", "experiments", "experiment_tags", "runs", "params", "tags", "metrics", "latest_metrics", "datasets",
-    "inputs", "input_tags", "logged_models", "logged_model_params", "logged_model_tags", "logged_model_metrics",
-    "registered_models", "registered_model_tags", "registered_model_aliases", "model_versions", "model_version_tags",
-    "trace_info",
+    "alembic_version", "experiments", "experiment_tags", "runs", "params", "tags", "metrics", "latest_metrics",
+    "datasets", "inputs", "input_tags", "logged_models", "logged_model_params", "logged_model_tags",
+    "logged_model_metrics", "registered_models", "registered_model_tags", "registered_model_aliases",
+    "model_versions", "model_version_tags", "trace_info",
 )  # fmt: skip
 
 
@@ -101,7 +102,9 @@ def fill(uri: str) -> None:
         client.log_artifacts(grid, folder, "old_model")
     client.finalize_logged_model(model.model_id, LoggedModelStatus.READY)
     client.log_outputs(grid, [LoggedModelOutput(model.model_id, 2)])
-    client.log_metric(grid, "auc", 0.9, T + 100, 1, dataset_name="sales", dataset_digest="abc123", model_id=model.model_id)
+    client.log_metric(
+        grid, "auc", 0.9, T + 100, 1, dataset_name="sales", dataset_digest="abc123", model_id=model.model_id
+    )
     client.log_inputs(child, models=[LoggedModelInput(model.model_id)])
     client.set_terminated(grid, "FINISHED", T + 5000)
 

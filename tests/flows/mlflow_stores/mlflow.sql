@@ -15,9 +15,9 @@ CREATE TABLE "experiments" (
 	CONSTRAINT experiments_lifecycle_stage CHECK (lifecycle_stage IN ('active', 'deleted')), 
 	CONSTRAINT uq_experiments_workspace_name UNIQUE (workspace, name)
 );
-INSERT INTO experiments VALUES (0, 'Default', '/srv/mlflow/store/beside/mlruns/0', 'active', 1795711789388, 1795711789388, 'default');
-INSERT INTO experiments VALUES (1, 'prices/weekly: été', '/srv/mlflow/store/beside/mlruns/1', 'active', 1795711789390, 1795711789390, 'default');
-INSERT INTO experiments VALUES (2, 'gone', '/srv/mlflow/store/beside/mlruns/2', 'deleted', 1795711789399, 1795711789513, 'default');
+INSERT INTO experiments VALUES (0, 'Default', '/srv/mlflow/store/beside/mlruns/0', 'active', 1795712439532, 1795712439532, 'default');
+INSERT INTO experiments VALUES (1, 'prices/weekly: été', '/srv/mlflow/store/beside/mlruns/1', 'active', 1795712439534, 1795712439534, 'default');
+INSERT INTO experiments VALUES (2, 'gone', '/srv/mlflow/store/beside/mlruns/2', 'deleted', 1795712439541, 1795712439633, 'default');
 CREATE TABLE "experiment_tags" (
 	"key" VARCHAR(250) NOT NULL, 
 	value TEXT, 
@@ -47,13 +47,13 @@ CREATE TABLE "runs" (
 	FOREIGN KEY(experiment_id) REFERENCES experiments (experiment_id), 
 	CHECK (status IN ('SCHEDULED', 'FAILED', 'FINISHED', 'RUNNING', 'KILLED'))
 );
-INSERT INTO runs VALUES ('5c7efe8fdcef414baa14d5d03cf3f5f2', 'grid', 'UNKNOWN', '', '', 'ada', 'FINISHED', 1700000000000, 1700000005000, '', 'active', '/srv/mlflow/store/beside/mlruns/1/5c7efe8fdcef414baa14d5d03cf3f5f2/artifacts', 1, NULL);
-INSERT INTO runs VALUES ('0d44d998998d455b99acc07af98a18a6', 'child', 'UNKNOWN', '', '', 'unknown', 'FAILED', 1700000000010, 1700000000040, '', 'active', '/srv/mlflow/store/beside/mlruns/1/0d44d998998d455b99acc07af98a18a6/artifacts', 1, NULL);
-INSERT INTO runs VALUES ('0a3081396a3347e0bc27bbdf65a899fd', 'killed', 'UNKNOWN', '', '', 'unknown', 'KILLED', 1700000000050, 1700000000060, '', 'active', '/srv/mlflow/store/beside/mlruns/1/0a3081396a3347e0bc27bbdf65a899fd/artifacts', 1, NULL);
-INSERT INTO runs VALUES ('144eb9c07632436f9f3cab7d2a498aad', 'still running', 'UNKNOWN', '', '', 'unknown', 'RUNNING', 1700000000070, NULL, '', 'active', '/srv/mlflow/store/beside/mlruns/1/144eb9c07632436f9f3cab7d2a498aad/artifacts', 1, NULL);
-INSERT INTO runs VALUES ('d590b047dbef49f1a3c4d9006c4f2ae9', 'deleted', 'UNKNOWN', '', '', 'unknown', 'RUNNING', 1700000000080, NULL, '', 'deleted', '/srv/mlflow/store/beside/mlruns/1/d590b047dbef49f1a3c4d9006c4f2ae9/artifacts', 1, 1795711789507);
-INSERT INTO runs VALUES ('e2245fdb4c39469f829448bc483f03b6', 'in gone', 'UNKNOWN', '', '', 'unknown', 'RUNNING', 1700000000090, NULL, '', 'deleted', '/srv/mlflow/store/beside/mlruns/2/e2245fdb4c39469f829448bc483f03b6/artifacts', 2, 1795711789515);
-INSERT INTO runs VALUES ('20ca55129f104e2f8048998e0856ab71', 'in default', 'UNKNOWN', '', '', 'unknown', 'FINISHED', 1700000000095, 1700000000099, '', 'active', '/srv/mlflow/store/beside/mlruns/0/20ca55129f104e2f8048998e0856ab71/artifacts', 0, NULL);
+INSERT INTO runs VALUES ('5a35936fba5f4a6bb476f5f662890354', 'grid', 'UNKNOWN', '', '', 'ada', 'FINISHED', 1700000000000, 1700000005000, '', 'active', '/srv/mlflow/store/beside/mlruns/1/5a35936fba5f4a6bb476f5f662890354/artifacts', 1, NULL);
+INSERT INTO runs VALUES ('ea53ee2ce84f429e8dd72531118fc332', 'child', 'UNKNOWN', '', '', 'unknown', 'FAILED', 1700000000010, 1700000000040, '', 'active', '/srv/mlflow/store/beside/mlruns/1/ea53ee2ce84f429e8dd72531118fc332/artifacts', 1, NULL);
+INSERT INTO runs VALUES ('0bb8bdfbe43249479f8c25616904fcfb', 'killed', 'UNKNOWN', '', '', 'unknown', 'KILLED', 1700000000050, 1700000000060, '', 'active', '/srv/mlflow/store/beside/mlruns/1/0bb8bdfbe43249479f8c25616904fcfb/artifacts', 1, NULL);
+INSERT INTO runs VALUES ('ec6e0ba93fc94378929d0ad9483fa32e', 'still running', 'UNKNOWN', '', '', 'unknown', 'RUNNING', 1700000000070, NULL, '', 'active', '/srv/mlflow/store/beside/mlruns/1/ec6e0ba93fc94378929d0ad9483fa32e/artifacts', 1, NULL);
+INSERT INTO runs VALUES ('7a292efed90649249c37062c8496c94b', 'deleted', 'UNKNOWN', '', '', 'unknown', 'RUNNING', 1700000000080, NULL, '', 'deleted', '/srv/mlflow/store/beside/mlruns/1/7a292efed90649249c37062c8496c94b/artifacts', 1, 1795712439627);
+INSERT INTO runs VALUES ('713bf227fa974ec9bee4e996761b4e7c', 'in gone', 'UNKNOWN', '', '', 'unknown', 'RUNNING', 1700000000090, NULL, '', 'deleted', '/srv/mlflow/store/beside/mlruns/2/713bf227fa974ec9bee4e996761b4e7c/artifacts', 2, 1795712439635);
+INSERT INTO runs VALUES ('1d86ad4026214dd49609c676e1de6f18', 'in default', 'UNKNOWN', '', '', 'unknown', 'FINISHED', 1700000000095, 1700000000099, '', 'active', '/srv/mlflow/store/beside/mlruns/0/1d86ad4026214dd49609c676e1de6f18/artifacts', 0, NULL);
 CREATE TABLE "params" (
 	"key" VARCHAR(250) NOT NULL, 
 	value VARCHAR(8000) NOT NULL, 
@@ -61,9 +61,9 @@ CREATE TABLE "params" (
 	CONSTRAINT param_pk PRIMARY KEY ("key", run_uuid), 
 	FOREIGN KEY(run_uuid) REFERENCES runs (run_uuid)
 );
-INSERT INTO params VALUES ('lr', '0.1', '5c7efe8fdcef414baa14d5d03cf3f5f2');
-INSERT INTO params VALUES ('deep/name with space', 'xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx', '5c7efe8fdcef414baa14d5d03cf3f5f2');
-INSERT INTO params VALUES ('empty', '', '5c7efe8fdcef414baa14d5d03cf3f5f2');
+INSERT INTO params VALUES ('lr', '0.1', '5a35936fba5f4a6bb476f5f662890354');
+INSERT INTO params VALUES ('deep/name with space', 'xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx', '5a35936fba5f4a6bb476f5f662890354');
+INSERT INTO params VALUES ('empty', '', '5a35936fba5f4a6bb476f5f662890354');
 CREATE TABLE "tags" (
 	"key" VARCHAR(250) NOT NULL, 
 	value VARCHAR(8000), 
@@ -71,18 +71,18 @@ CREATE TABLE "tags" (
 	CONSTRAINT tag_pk PRIMARY KEY ("key", run_uuid), 
 	FOREIGN KEY(run_uuid) REFERENCES runs (run_uuid)
 );
-INSERT INTO tags VALUES ('mlflow.user', 'ada', '5c7efe8fdcef414baa14d5d03cf3f5f2');
-INSERT INTO tags VALUES ('mlflow.runName', 'grid', '5c7efe8fdcef414baa14d5d03cf3f5f2');
-INSERT INTO tags VALUES ('mlflow.source.git.commit', '0123456789abcdef0123456789abcdef01234567', '5c7efe8fdcef414baa14d5d03cf3f5f2');
+INSERT INTO tags VALUES ('mlflow.user', 'ada', '5a35936fba5f4a6bb476f5f662890354');
+INSERT INTO tags VALUES ('mlflow.runName', 'grid', '5a35936fba5f4a6bb476f5f662890354');
+INSERT INTO tags VALUES ('mlflow.source.git.commit', '0123456789abcdef0123456789abcdef01234567', '5a35936fba5f4a6bb476f5f662890354');
 INSERT INTO tags VALUES ('note', 'two
-lines', '5c7efe8fdcef414baa14d5d03cf3f5f2');
-INSERT INTO tags VALUES ('mlflow.parentRunId', '5c7efe8fdcef414baa14d5d03cf3f5f2', '0d44d998998d455b99acc07af98a18a6');
-INSERT INTO tags VALUES ('mlflow.runName', 'child', '0d44d998998d455b99acc07af98a18a6');
-INSERT INTO tags VALUES ('mlflow.runName', 'killed', '0a3081396a3347e0bc27bbdf65a899fd');
-INSERT INTO tags VALUES ('mlflow.runName', 'still running', '144eb9c07632436f9f3cab7d2a498aad');
-INSERT INTO tags VALUES ('mlflow.runName', 'deleted', 'd590b047dbef49f1a3c4d9006c4f2ae9');
-INSERT INTO tags VALUES ('mlflow.runName', 'in gone', 'e2245fdb4c39469f829448bc483f03b6');
-INSERT INTO tags VALUES ('mlflow.runName', 'in default', '20ca55129f104e2f8048998e0856ab71');
+lines', '5a35936fba5f4a6bb476f5f662890354');
+INSERT INTO tags VALUES ('mlflow.parentRunId', '5a35936fba5f4a6bb476f5f662890354', 'ea53ee2ce84f429e8dd72531118fc332');
+INSERT INTO tags VALUES ('mlflow.runName', 'child', 'ea53ee2ce84f429e8dd72531118fc332');
+INSERT INTO tags VALUES ('mlflow.runName', 'killed', '0bb8bdfbe43249479f8c25616904fcfb');
+INSERT INTO tags VALUES ('mlflow.runName', 'still running', 'ec6e0ba93fc94378929d0ad9483fa32e');
+INSERT INTO tags VALUES ('mlflow.runName', 'deleted', '7a292efed90649249c37062c8496c94b');
+INSERT INTO tags VALUES ('mlflow.runName', 'in gone', '713bf227fa974ec9bee4e996761b4e7c');
+INSERT INTO tags VALUES ('mlflow.runName', 'in default', '1d86ad4026214dd49609c676e1de6f18');
 CREATE TABLE "metrics" (
 	"key" VARCHAR(250) NOT NULL, 
 	value FLOAT NOT NULL, 
@@ -94,38 +94,38 @@ CREATE TABLE "metrics" (
 	FOREIGN KEY(run_uuid) REFERENCES runs (run_uuid), 
 	CHECK (is_nan IN (0, 1))
 );
-INSERT INTO metrics VALUES ('loss', 1.0, 1700000000000, '5c7efe8fdcef414baa14d5d03cf3f5f2', 0, 0);
-INSERT INTO metrics VALUES ('loss', 0.5, 1700000001000, '5c7efe8fdcef414baa14d5d03cf3f5f2', 1, 0);
-INSERT INTO metrics VALUES ('loss', 3.33333333333333314829e-01, 1700000002000, '5c7efe8fdcef414baa14d5d03cf3f5f2', 2, 0);
-INSERT INTO metrics VALUES ('loss', 0.25, 1700000003000, '5c7efe8fdcef414baa14d5d03cf3f5f2', 3, 0);
-INSERT INTO metrics VALUES ('loss', 0.2, 1700000004000, '5c7efe8fdcef414baa14d5d03cf3f5f2', 4, 0);
-INSERT INTO metrics VALUES ('loss', 1.66666666666666657414e-01, 1700000005000, '5c7efe8fdcef414baa14d5d03cf3f5f2', 5, 0);
-INSERT INTO metrics VALUES ('loss', 1.42857142857142849212e-01, 1700000006000, '5c7efe8fdcef414baa14d5d03cf3f5f2', 6, 0);
-INSERT INTO metrics VALUES ('loss', 0.125, 1700000007000, '5c7efe8fdcef414baa14d5d03cf3f5f2', 7, 0);
-INSERT INTO metrics VALUES ('loss', 1.11111111111111104943e-01, 1700000008000, '5c7efe8fdcef414baa14d5d03cf3f5f2', 8, 0);
-INSERT INTO metrics VALUES ('loss', 0.1, 1700000009000, '5c7efe8fdcef414baa14d5d03cf3f5f2', 9, 0);
-INSERT INTO metrics VALUES ('loss', 9.09090909090909116141e-02, 1700000010000, '5c7efe8fdcef414baa14d5d03cf3f5f2', 10, 0);
-INSERT INTO metrics VALUES ('loss', 8.33333333333333287074e-02, 1700000011000, '5c7efe8fdcef414baa14d5d03cf3f5f2', 11, 0);
-INSERT INTO metrics VALUES ('loss', 7.6923076923076927347e-02, 1700000012000, '5c7efe8fdcef414baa14d5d03cf3f5f2', 12, 0);
-INSERT INTO metrics VALUES ('loss', 7.14285714285714246063e-02, 1700000013000, '5c7efe8fdcef414baa14d5d03cf3f5f2', 13, 0);
-INSERT INTO metrics VALUES ('loss', 6.66666666666666657414e-02, 1700000014000, '5c7efe8fdcef414baa14d5d03cf3f5f2', 14, 0);
-INSERT INTO metrics VALUES ('loss', 0.0625, 1700000015000, '5c7efe8fdcef414baa14d5d03cf3f5f2', 15, 0);
-INSERT INTO metrics VALUES ('loss', 5.8823529411764705066e-02, 1700000016000, '5c7efe8fdcef414baa14d5d03cf3f5f2', 16, 0);
-INSERT INTO metrics VALUES ('loss', 5.55555555555555524716e-02, 1700000017000, '5c7efe8fdcef414baa14d5d03cf3f5f2', 17, 0);
-INSERT INTO metrics VALUES ('loss', 5.26315789473684181309e-02, 1700000018000, '5c7efe8fdcef414baa14d5d03cf3f5f2', 18, 0);
-INSERT INTO metrics VALUES ('loss', 0.05, 1700000019000, '5c7efe8fdcef414baa14d5d03cf3f5f2', 19, 0);
-INSERT INTO metrics VALUES ('loss', 4.76190476190476164042e-02, 1700000020000, '5c7efe8fdcef414baa14d5d03cf3f5f2', 20, 0);
-INSERT INTO metrics VALUES ('loss', 4.5454545454545455807e-02, 1700000021000, '5c7efe8fdcef414baa14d5d03cf3f5f2', 21, 0);
-INSERT INTO metrics VALUES ('loss', 4.34782608695652161845e-02, 1700000022000, '5c7efe8fdcef414baa14d5d03cf3f5f2', 22, 0);
-INSERT INTO metrics VALUES ('loss', 4.16666666666666643537e-02, 1700000023000, '5c7efe8fdcef414baa14d5d03cf3f5f2', 23, 0);
-INSERT INTO metrics VALUES ('loss', 0.04, 1700000024000, '5c7efe8fdcef414baa14d5d03cf3f5f2', 24, 0);
-INSERT INTO metrics VALUES ('odd/nan', 0.0, 1700000000000, '5c7efe8fdcef414baa14d5d03cf3f5f2', 0, 1);
-INSERT INTO metrics VALUES ('odd/inf', 1.79769313486231562234e+308, 1700000000000, '5c7efe8fdcef414baa14d5d03cf3f5f2', 0, 0);
-INSERT INTO metrics VALUES ('odd/inf', -1.79769313486231562234e+308, 1700000000005, '5c7efe8fdcef414baa14d5d03cf3f5f2', 1, 0);
-INSERT INTO metrics VALUES ('neg', -1.5, 1700000000000, '5c7efe8fdcef414baa14d5d03cf3f5f2', -3, 0);
-INSERT INTO metrics VALUES ('loss', 0.5, 1700000000020, '0d44d998998d455b99acc07af98a18a6', 0, 0);
-INSERT INTO metrics VALUES ('loss', 0.25, 1700000000030, '0d44d998998d455b99acc07af98a18a6', 1, 0);
-INSERT INTO metrics VALUES ('auc', 0.9, 1700000000100, '5c7efe8fdcef414baa14d5d03cf3f5f2', 1, 0);
+INSERT INTO metrics VALUES ('loss', 1.0, 1700000000000, '5a35936fba5f4a6bb476f5f662890354', 0, 0);
+INSERT INTO metrics VALUES ('loss', 0.5, 1700000001000, '5a35936fba5f4a6bb476f5f662890354', 1, 0);
+INSERT INTO metrics VALUES ('loss', 3.33333333333333314829e-01, 1700000002000, '5a35936fba5f4a6bb476f5f662890354', 2, 0);
+INSERT INTO metrics VALUES ('loss', 0.25, 1700000003000, '5a35936fba5f4a6bb476f5f662890354', 3, 0);
+INSERT INTO metrics VALUES ('loss', 0.2, 1700000004000, '5a35936fba5f4a6bb476f5f662890354', 4, 0);
+INSERT INTO metrics VALUES ('loss', 1.66666666666666657414e-01, 1700000005000, '5a35936fba5f4a6bb476f5f662890354', 5, 0);
+INSERT INTO metrics VALUES ('loss', 1.42857142857142849212e-01, 1700000006000, '5a35936fba5f4a6bb476f5f662890354', 6, 0);
+INSERT INTO metrics VALUES ('loss', 0.125, 1700000007000, '5a35936fba5f4a6bb476f5f662890354', 7, 0);
+INSERT INTO metrics VALUES ('loss', 1.11111111111111104943e-01, 1700000008000, '5a35936fba5f4a6bb476f5f662890354', 8, 0);
+INSERT INTO metrics VALUES ('loss', 0.1, 1700000009000, '5a35936fba5f4a6bb476f5f662890354', 9, 0);
+INSERT INTO metrics VALUES ('loss', 9.09090909090909116141e-02, 1700000010000, '5a35936fba5f4a6bb476f5f662890354', 10, 0);
+INSERT INTO metrics VALUES ('loss', 8.33333333333333287074e-02, 1700000011000, '5a35936fba5f4a6bb476f5f662890354', 11, 0);
+INSERT INTO metrics VALUES ('loss', 7.6923076923076927347e-02, 1700000012000, '5a35936fba5f4a6bb476f5f662890354', 12, 0);
+INSERT INTO metrics VALUES ('loss', 7.14285714285714246063e-02, 1700000013000, '5a35936fba5f4a6bb476f5f662890354', 13, 0);
+INSERT INTO metrics VALUES ('loss', 6.66666666666666657414e-02, 1700000014000, '5a35936fba5f4a6bb476f5f662890354', 14, 0);
+INSERT INTO metrics VALUES ('loss', 0.0625, 1700000015000, '5a35936fba5f4a6bb476f5f662890354', 15, 0);
+INSERT INTO metrics VALUES ('loss', 5.8823529411764705066e-02, 1700000016000, '5a35936fba5f4a6bb476f5f662890354', 16, 0);
+INSERT INTO metrics VALUES ('loss', 5.55555555555555524716e-02, 1700000017000, '5a35936fba5f4a6bb476f5f662890354', 17, 0);
+INSERT INTO metrics VALUES ('loss', 5.26315789473684181309e-02, 1700000018000, '5a35936fba5f4a6bb476f5f662890354', 18, 0);
+INSERT INTO metrics VALUES ('loss', 0.05, 1700000019000, '5a35936fba5f4a6bb476f5f662890354', 19, 0);
+INSERT INTO metrics VALUES ('loss', 4.76190476190476164042e-02, 1700000020000, '5a35936fba5f4a6bb476f5f662890354', 20, 0);
+INSERT INTO metrics VALUES ('loss', 4.5454545454545455807e-02, 1700000021000, '5a35936fba5f4a6bb476f5f662890354', 21, 0);
+INSERT INTO metrics VALUES ('loss', 4.34782608695652161845e-02, 1700000022000, '5a35936fba5f4a6bb476f5f662890354', 22, 0);
+INSERT INTO metrics VALUES ('loss', 4.16666666666666643537e-02, 1700000023000, '5a35936fba5f4a6bb476f5f662890354', 23, 0);
+INSERT INTO metrics VALUES ('loss', 0.04, 1700000024000, '5a35936fba5f4a6bb476f5f662890354', 24, 0);
+INSERT INTO metrics VALUES ('odd/nan', 0.0, 1700000000000, '5a35936fba5f4a6bb476f5f662890354', 0, 1);
+INSERT INTO metrics VALUES ('odd/inf', 1.79769313486231562234e+308, 1700000000000, '5a35936fba5f4a6bb476f5f662890354', 0, 0);
+INSERT INTO metrics VALUES ('odd/inf', -1.79769313486231562234e+308, 1700000000005, '5a35936fba5f4a6bb476f5f662890354', 1, 0);
+INSERT INTO metrics VALUES ('neg', -1.5, 1700000000000, '5a35936fba5f4a6bb476f5f662890354', -3, 0);
+INSERT INTO metrics VALUES ('loss', 0.5, 1700000000020, 'ea53ee2ce84f429e8dd72531118fc332', 0, 0);
+INSERT INTO metrics VALUES ('loss', 0.25, 1700000000030, 'ea53ee2ce84f429e8dd72531118fc332', 1, 0);
+INSERT INTO metrics VALUES ('auc', 0.9, 1700000000100, '5a35936fba5f4a6bb476f5f662890354', 1, 0);
 CREATE TABLE "latest_metrics" (
 	"key" VARCHAR(250) NOT NULL, 
 	value FLOAT NOT NULL, 
@@ -137,12 +137,12 @@ CREATE TABLE "latest_metrics" (
 	FOREIGN KEY(run_uuid) REFERENCES runs (run_uuid), 
 	CHECK (is_nan IN (0, 1))
 );
-INSERT INTO latest_metrics VALUES ('loss', 0.04, 1700000024000, 24, 0, '5c7efe8fdcef414baa14d5d03cf3f5f2');
-INSERT INTO latest_metrics VALUES ('odd/nan', 0.0, 1700000000000, 0, 1, '5c7efe8fdcef414baa14d5d03cf3f5f2');
-INSERT INTO latest_metrics VALUES ('odd/inf', -1.79769313486231562234e+308, 1700000000005, 1, 0, '5c7efe8fdcef414baa14d5d03cf3f5f2');
-INSERT INTO latest_metrics VALUES ('neg', -1.5, 1700000000000, -3, 0, '5c7efe8fdcef414baa14d5d03cf3f5f2');
-INSERT INTO latest_metrics VALUES ('loss', 0.25, 1700000000030, 1, 0, '0d44d998998d455b99acc07af98a18a6');
-INSERT INTO latest_metrics VALUES ('auc', 0.9, 1700000000100, 1, 0, '5c7efe8fdcef414baa14d5d03cf3f5f2');
+INSERT INTO latest_metrics VALUES ('loss', 0.04, 1700000024000, 24, 0, '5a35936fba5f4a6bb476f5f662890354');
+INSERT INTO latest_metrics VALUES ('odd/nan', 0.0, 1700000000000, 0, 1, '5a35936fba5f4a6bb476f5f662890354');
+INSERT INTO latest_metrics VALUES ('odd/inf', -1.79769313486231562234e+308, 1700000000005, 1, 0, '5a35936fba5f4a6bb476f5f662890354');
+INSERT INTO latest_metrics VALUES ('neg', -1.5, 1700000000000, -3, 0, '5a35936fba5f4a6bb476f5f662890354');
+INSERT INTO latest_metrics VALUES ('loss', 0.25, 1700000000030, 1, 0, 'ea53ee2ce84f429e8dd72531118fc332');
+INSERT INTO latest_metrics VALUES ('auc', 0.9, 1700000000100, 1, 0, '5a35936fba5f4a6bb476f5f662890354');
 CREATE TABLE "datasets" (
 	dataset_uuid VARCHAR(36) NOT NULL, 
 	experiment_id INTEGER NOT NULL, 
@@ -155,7 +155,7 @@ CREATE TABLE "datasets" (
 	CONSTRAINT dataset_pk PRIMARY KEY (experiment_id, name, digest), 
 	CONSTRAINT fk_datasets_experiment_id_experiments FOREIGN KEY(experiment_id) REFERENCES experiments (experiment_id) ON DELETE CASCADE
 );
-INSERT INTO datasets VALUES ('c28c17161cc94f67b9ed403ef98588ad', 1, 'sales', 'abc123', 'local', '{"uri": "sales.csv"}', '{"mlflow_colspec": []}', '{"num_rows": 3}');
+INSERT INTO datasets VALUES ('4a9d046df284429982b022ecb1d29262', 1, 'sales', 'abc123', 'local', '{"uri": "sales.csv"}', '{"mlflow_colspec": []}', '{"num_rows": 3}');
 CREATE TABLE inputs (
 	input_uuid VARCHAR(36) NOT NULL, 
 	source_type VARCHAR(36) NOT NULL, 
@@ -164,16 +164,16 @@ CREATE TABLE inputs (
 	destination_id VARCHAR(36) NOT NULL, step BIGINT DEFAULT '0' NOT NULL, 
 	CONSTRAINT inputs_pk PRIMARY KEY (source_type, source_id, destination_type, destination_id)
 );
-INSERT INTO inputs VALUES ('b43d6a2df1144b93bed755d6d934256a', 'DATASET', 'c28c17161cc94f67b9ed403ef98588ad', 'RUN', '5c7efe8fdcef414baa14d5d03cf3f5f2', 0);
-INSERT INTO inputs VALUES ('75deb24139ce4f4f9184bde2eece0101', 'RUN_OUTPUT', '5c7efe8fdcef414baa14d5d03cf3f5f2', 'MODEL_OUTPUT', 'm-c1a898d934ed4a7c900f2c1bf171a66f', 2);
-INSERT INTO inputs VALUES ('252122ba68824082977041dabe591530', 'RUN_INPUT', '0d44d998998d455b99acc07af98a18a6', 'MODEL_INPUT', 'm-c1a898d934ed4a7c900f2c1bf171a66f', 0);
+INSERT INTO inputs VALUES ('b45fc103cf41483f82e8d07398ed9bd3', 'DATASET', '4a9d046df284429982b022ecb1d29262', 'RUN', '5a35936fba5f4a6bb476f5f662890354', 0);
+INSERT INTO inputs VALUES ('9f079987c99744a891ebe96e18e74eb3', 'RUN_OUTPUT', '5a35936fba5f4a6bb476f5f662890354', 'MODEL_OUTPUT', 'm-975b033077834ea79fab7aec0a0c3cc8', 2);
+INSERT INTO inputs VALUES ('540342682ca64592904ce1128193c631', 'RUN_INPUT', 'ea53ee2ce84f429e8dd72531118fc332', 'MODEL_INPUT', 'm-975b033077834ea79fab7aec0a0c3cc8', 0);
 CREATE TABLE input_tags (
 	input_uuid VARCHAR(36) NOT NULL, 
 	name VARCHAR(255) NOT NULL, 
 	value VARCHAR(500) NOT NULL, 
 	CONSTRAINT input_tags_pk PRIMARY KEY (input_uuid, name)
 );
-INSERT INTO input_tags VALUES ('b43d6a2df1144b93bed755d6d934256a', 'mlflow.data.context', 'training');
+INSERT INTO input_tags VALUES ('b45fc103cf41483f82e8d07398ed9bd3', 'mlflow.data.context', 'training');
 CREATE TABLE logged_models (
 	model_id VARCHAR(36) NOT NULL, 
 	experiment_id INTEGER NOT NULL, 
@@ -190,7 +190,7 @@ CREATE TABLE logged_models (
 	CONSTRAINT logged_models_lifecycle_stage_check CHECK (lifecycle_stage IN ('active', 'deleted')), 
 	CONSTRAINT fk_logged_models_experiment_id FOREIGN KEY(experiment_id) REFERENCES experiments (experiment_id) ON DELETE CASCADE
 );
-INSERT INTO logged_models VALUES ('m-c1a898d934ed4a7c900f2c1bf171a66f', 1, 'booster', '/srv/mlflow/store/beside/mlruns/1/models/m-c1a898d934ed4a7c900f2c1bf171a66f/artifacts', 1795711789524, 1795711789537, 2, 'active', 'demo', '5c7efe8fdcef414baa14d5d03cf3f5f2', NULL);
+INSERT INTO logged_models VALUES ('m-975b033077834ea79fab7aec0a0c3cc8', 1, 'booster', '/srv/mlflow/store/beside/mlruns/1/models/m-975b033077834ea79fab7aec0a0c3cc8/artifacts', 1795712439644, 1795712439655, 2, 'active', 'demo', '5a35936fba5f4a6bb476f5f662890354', NULL);
 CREATE TABLE logged_model_params (
 	model_id VARCHAR(36) NOT NULL, 
 	experiment_id INTEGER NOT NULL, 
@@ -200,7 +200,7 @@ CREATE TABLE logged_model_params (
 	CONSTRAINT fk_logged_model_params_experiment_id FOREIGN KEY(experiment_id) REFERENCES experiments (experiment_id), 
 	CONSTRAINT fk_logged_model_params_model_id FOREIGN KEY(model_id) REFERENCES logged_models (model_id) ON DELETE CASCADE
 );
-INSERT INTO logged_model_params VALUES ('m-c1a898d934ed4a7c900f2c1bf171a66f', 1, 'depth', '3');
+INSERT INTO logged_model_params VALUES ('m-975b033077834ea79fab7aec0a0c3cc8', 1, 'depth', '3');
 CREATE TABLE logged_model_tags (
 	model_id VARCHAR(36) NOT NULL, 
 	experiment_id INTEGER NOT NULL, 
@@ -210,7 +210,7 @@ CREATE TABLE logged_model_tags (
 	CONSTRAINT fk_logged_model_tags_experiment_id FOREIGN KEY(experiment_id) REFERENCES experiments (experiment_id), 
 	CONSTRAINT fk_logged_model_tags_model_id FOREIGN KEY(model_id) REFERENCES logged_models (model_id) ON DELETE CASCADE
 );
-INSERT INTO logged_model_tags VALUES ('m-c1a898d934ed4a7c900f2c1bf171a66f', 1, 'stage', 'x');
+INSERT INTO logged_model_tags VALUES ('m-975b033077834ea79fab7aec0a0c3cc8', 1, 'stage', 'x');
 CREATE TABLE logged_model_metrics (
 	model_id VARCHAR(36) NOT NULL, 
 	metric_name VARCHAR(500) NOT NULL, 
@@ -227,7 +227,7 @@ CREATE TABLE logged_model_metrics (
 	CONSTRAINT fk_logged_model_metrics_model_id FOREIGN KEY(model_id) REFERENCES logged_models (model_id) ON DELETE CASCADE, 
 	CONSTRAINT fk_logged_model_metrics_run_id FOREIGN KEY(run_id) REFERENCES runs (run_uuid) ON DELETE CASCADE
 );
-INSERT INTO logged_model_metrics VALUES ('m-c1a898d934ed4a7c900f2c1bf171a66f', 'auc', 1700000000100, 1, 0.9, 1, '5c7efe8fdcef414baa14d5d03cf3f5f2', NULL, 'sales', 'abc123');
+INSERT INTO logged_model_metrics VALUES ('m-975b033077834ea79fab7aec0a0c3cc8', 'auc', 1700000000100, 1, 0.9, 1, '5a35936fba5f4a6bb476f5f662890354', NULL, 'sales', 'abc123');
 CREATE TABLE "registered_models" (
 	name VARCHAR(256) NOT NULL, 
 	creation_time BIGINT, 
@@ -236,9 +236,9 @@ CREATE TABLE "registered_models" (
 	workspace VARCHAR(63) DEFAULT 'default' NOT NULL, 
 	CONSTRAINT registered_model_pk PRIMARY KEY (workspace, name)
 );
-INSERT INTO registered_models VALUES ('été price', 1795711789560, 1795711789615, 'Prices.', 'default');
-INSERT INTO registered_models VALUES ('empty one', 1795711789618, 1795711789618, NULL, 'default');
-INSERT INTO registered_models VALUES ('hello', 1795711789621, 1795711789624, NULL, 'default');
+INSERT INTO registered_models VALUES ('été price', 1795712439679, 1795712439733, 'Prices.', 'default');
+INSERT INTO registered_models VALUES ('empty one', 1795712439735, 1795712439735, NULL, 'default');
+INSERT INTO registered_models VALUES ('hello', 1795712439739, 1795712439743, NULL, 'default');
 CREATE TABLE "registered_model_tags" (
 	"key" VARCHAR(250) NOT NULL, 
 	value VARCHAR(5000), 
@@ -249,7 +249,6 @@ CREATE TABLE "registered_model_tags" (
 );
 INSERT INTO registered_model_tags VALUES ('tier', 'gold', 'été price', 'default');
 INSERT INTO registered_model_tags VALUES ('mlflow.prompt.is_prompt', 'true', 'hello', 'default');
-INSERT INTO registered_model_tags VALUES ('_mlflow_experiment_ids', ',0,', 'hello', 'default');
 CREATE TABLE "registered_model_aliases" (
 	alias VARCHAR(256) NOT NULL, 
 	version INTEGER NOT NULL, 
@@ -278,12 +277,12 @@ CREATE TABLE "model_versions" (
 	CONSTRAINT model_version_pk PRIMARY KEY (workspace, name, version), 
 	CONSTRAINT fk_model_versions_registered_models FOREIGN KEY(workspace, name) REFERENCES registered_models (workspace, name) ON UPDATE CASCADE
 );
-INSERT INTO model_versions VALUES ('été price', 1, 1795711789566, 1795711789609, 'First.', NULL, 'Production', '/srv/mlflow/store/beside/mlruns/1/5c7efe8fdcef414baa14d5d03cf3f5f2/artifacts/old_model', '5c7efe8fdcef414baa14d5d03cf3f5f2', 'READY', NULL, NULL, '/srv/mlflow/store/beside/mlruns/1/5c7efe8fdcef414baa14d5d03cf3f5f2/artifacts/old_model', 'default');
-INSERT INTO model_versions VALUES ('été price', 2, 1795711789573, 1795711789615, NULL, NULL, 'Staging', 'models:/m-c1a898d934ed4a7c900f2c1bf171a66f', '5c7efe8fdcef414baa14d5d03cf3f5f2', 'READY', NULL, NULL, '/srv/mlflow/store/beside/mlruns/1/models/m-c1a898d934ed4a7c900f2c1bf171a66f/artifacts', 'default');
-INSERT INTO model_versions VALUES ('été price', 3, 1795711789576, 1795711789587, NULL, NULL, 'Deleted_Internal', 'REDACTED-SOURCE-PATH', 'REDACTED-RUN-ID', 'READY', NULL, 'REDACTED-RUN-LINK', '/srv/mlflow/store/beside/mlruns/1/5c7efe8fdcef414baa14d5d03cf3f5f2/artifacts/old_model', 'default');
-INSERT INTO model_versions VALUES ('été price', 4, 1795711789591, 1795711789591, NULL, NULL, 'None', '/srv/mlflow/store/beside/mlruns/1/5c7efe8fdcef414baa14d5d03cf3f5f2/artifacts/old_model', '5c7efe8fdcef414baa14d5d03cf3f5f2', 'READY', NULL, NULL, '/srv/mlflow/store/beside/mlruns/1/5c7efe8fdcef414baa14d5d03cf3f5f2/artifacts/old_model', 'default');
-INSERT INTO model_versions VALUES ('été price', 5, 1795711789594, 1795711789594, NULL, NULL, 'None', '/srv/mlflow/store/beside/mlruns/1/5c7efe8fdcef414baa14d5d03cf3f5f2/artifacts/no_such_folder', '5c7efe8fdcef414baa14d5d03cf3f5f2', 'READY', NULL, NULL, '/srv/mlflow/store/beside/mlruns/1/5c7efe8fdcef414baa14d5d03cf3f5f2/artifacts/no_such_folder', 'default');
-INSERT INTO model_versions VALUES ('hello', 1, 1795711789624, 1795711789624, NULL, NULL, 'None', 'dummy-source', NULL, 'READY', NULL, NULL, 'dummy-source', 'default');
+INSERT INTO model_versions VALUES ('été price', 1, 1795712439684, 1795712439726, 'First.', NULL, 'Production', '/srv/mlflow/store/beside/mlruns/1/5a35936fba5f4a6bb476f5f662890354/artifacts/old_model', '5a35936fba5f4a6bb476f5f662890354', 'READY', NULL, NULL, '/srv/mlflow/store/beside/mlruns/1/5a35936fba5f4a6bb476f5f662890354/artifacts/old_model', 'default');
+INSERT INTO model_versions VALUES ('été price', 2, 1795712439691, 1795712439733, NULL, NULL, 'Staging', 'models:/m-975b033077834ea79fab7aec0a0c3cc8', '5a35936fba5f4a6bb476f5f662890354', 'READY', NULL, NULL, '/srv/mlflow/store/beside/mlruns/1/models/m-975b033077834ea79fab7aec0a0c3cc8/artifacts', 'default');
+INSERT INTO model_versions VALUES ('été price', 3, 1795712439694, 1795712439703, NULL, NULL, 'Deleted_Internal', 'REDACTED-SOURCE-PATH', 'REDACTED-RUN-ID', 'READY', NULL, 'REDACTED-RUN-LINK', '/srv/mlflow/store/beside/mlruns/1/5a35936fba5f4a6bb476f5f662890354/artifacts/old_model', 'default');
+INSERT INTO model_versions VALUES ('été price', 4, 1795712439708, 1795712439708, NULL, NULL, 'None', '/srv/mlflow/store/beside/mlruns/1/5a35936fba5f4a6bb476f5f662890354/artifacts/old_model', '5a35936fba5f4a6bb476f5f662890354', 'READY', NULL, NULL, '/srv/mlflow/store/beside/mlruns/1/5a35936fba5f4a6bb476f5f662890354/artifacts/old_model', 'default');
+INSERT INTO model_versions VALUES ('été price', 5, 1795712439711, 1795712439711, NULL, NULL, 'None', '/srv/mlflow/store/beside/mlruns/1/5a35936fba5f4a6bb476f5f662890354/artifacts/no_such_folder', '5a35936fba5f4a6bb476f5f662890354', 'READY', NULL, NULL, '/srv/mlflow/store/beside/mlruns/1/5a35936fba5f4a6bb476f5f662890354/artifacts/no_such_folder', 'default');
+INSERT INTO model_versions VALUES ('hello', 1, 1795712439743, 1795712439743, NULL, NULL, 'None', 'dummy-source', NULL, 'READY', NULL, NULL, 'dummy-source', 'default');
 CREATE TABLE "model_version_tags" (
 	"key" VARCHAR(250) NOT NULL, 
 	value TEXT, 

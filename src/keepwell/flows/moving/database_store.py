@@ -50,6 +50,7 @@ class DatabaseSource:
             raise InvalidInput(f"{file} cannot be read as a SQLite database: {error}.", where="source") from None
         self._tables = {str(row[0]) for row in names}
         if not {"experiments", "runs"} <= self._tables:
+            self._db.close()
             raise InvalidInput(f"{file} is a SQLite database, and none of MLflow's.", where="source")
 
     def experiments(self) -> Iterator[Experiment]:
@@ -117,6 +118,10 @@ class DatabaseSource:
             elif kind == ("RUN_OUTPUT", "MODEL_OUTPUT"):
                 models_out[row["source_id"]].append((row["destination_id"], row.get("step") or 0))
         return datasets, models_in, models_out
+
+    def whole(self, run: Run) -> Run:
+        """Return the run: it is whole."""
+        return run
 
     def history(self, run: Run, metric: str) -> Iterator[PointRow]:
         """Yield every point of a metric."""
@@ -199,6 +204,10 @@ class DatabaseSource:
             if table in self._tables
         }
         return {name: count for name, count in counts.items() if count}
+
+    def close(self) -> None:
+        """Close the database."""
+        self._db.close()
 
     def _all(self, table: str, order: str) -> list[Row]:
         if table not in self._tables:

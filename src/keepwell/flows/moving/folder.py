@@ -131,6 +131,10 @@ class FolderSource:
             )  # fmt: skip
         return datasets, models
 
+    def whole(self, run: Run) -> Run:
+        """Return the run: it is whole."""
+        return run
+
     def history(self, run: Run, metric: str) -> Iterator[PointRow]:
         """Yield every point of a metric."""
         path = self._folders[run.experiment] / run.id / "metrics" / metric
@@ -217,6 +221,9 @@ class FolderSource:
         """Count the traces."""
         traces = sum(len(_folders(folder / "traces")) for folder in self._folders.values())
         return {"traces": traces} if traces else {}
+
+    def close(self) -> None:
+        """Do nothing: no file stays open."""
 
     def _usual(self, place: Place) -> Path | None:
         top = self._folders.get(place.experiment)

@@ -51,6 +51,7 @@ class HttpClient:
         self._tls = _tls(access) if self._secure else None
         self._pause = pause
         self._local = threading.local()
+        self._all: list[http.client.HTTPConnection] = []
 
     def get(self, path: str, /, **query: str | int | None) -> Any:
         """Return the JSON that a GET answers with."""
@@ -79,6 +80,12 @@ class HttpClient:
         if length is not None and seen != length:
             self._drop()
             raise Unavailable(f"The answer of {self.address} broke off; run the same command again.")
+
+    def close(self) -> None:
+        """Close the connections of all threads; asking again opens new ones."""
+        while self._all:
+            self._all.pop().close()
+        self._local = threading.local()
 
     def _json(self, method: str, path: str, body: bytes | None) -> Any:
         answer = self._ask(method, path, body)
@@ -141,12 +148,14 @@ class HttpClient:
                 else http.client.HTTPConnection(self._host, self._port, timeout=_TIMEOUT)
             )
             self._local.connection = there
+            self._all.append(there)
         return there
 
     def _drop(self) -> None:
         there = getattr(self._local, "connection", None)
         if there is not None:
             there.close()
+            self._all.remove(there)
             self._local.connection = None
 
 

@@ -98,8 +98,10 @@ def _called(carrying: Carrying, tx: Transaction, model: Registered) -> str:
 
 
 def _is_same(tx: Transaction, model: Registered, name: str) -> bool:
-    """Tell whether a model here is one that was carried from elsewhere: its versions are of the same runs."""
+    """Tell whether a model here is the same: its versions are of the same runs, or neither has any."""
     runs = foreign.known(tx, ORIGIN, "run", (v.run for v in model.versions if v.run))
+    if not model.versions and queries.numbers(tx, name, [ALL]).get(ALL, 0) == 0:
+        return True
     alike = 0
     for version in model.versions:
         try:
@@ -253,7 +255,7 @@ def _aliases(carrying: Carrying, model: Registered, name: str) -> None:
                 alias = names.alias_of(there)
                 if registry.registered_model(tx, name).aliases.get(alias) != number:
                     governed.set_alias(tx, carrying.call(), name, alias, number)
-            carrying.notes.name("alias", shown, f"{name}@{alias}")
+            carrying.notes.name("alias", f"{name}@{there}", f"{name}@{alias}")
         except _REFUSED as error:
             carrying.notes("alias", shown, error.message)
     failpoints.reach("moving.aliases_written")

@@ -102,6 +102,12 @@ def _prepared(carrying: Carrying, run: Run, known: Known | None) -> Prepared | N
         if run.lifecycle == "active":
             carrying.notes("run", run.id, f"It was carried before, and {ours} is deleted here since.")
         return None
+    stamp = stamp_of(run)
+    try:
+        run = carrying.source.whole(run)
+    except NotFound as error:
+        carrying.notes("run", run.id, error.message)
+        return None
     points: list[PointRow] = []
     for name, (_, step, at) in run.latest.items():
         if not 0 < len(name) <= LONGEST_NAME or not name.isprintable():
@@ -109,7 +115,7 @@ def _prepared(carrying: Carrying, run: Run, known: Known | None) -> Prepared | N
         elif latest.get(name) != (step, at) or carrying.recheck:
             points += _history(carrying, run, name)
     place = Place("run", run.id, run.uri, run.experiment)
-    return Prepared(run, ours, stamp_of(run), here, points, store_files(carrying, place, files))
+    return Prepared(run, ours, stamp, here, points, store_files(carrying, place, files))
 
 
 def _history(carrying: Carrying, run: Run, name: str) -> list[PointRow]:

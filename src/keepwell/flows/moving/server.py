@@ -62,6 +62,10 @@ class ServerSource:
         )  # fmt: skip
         return (_run(one) for one in found)
 
+    def whole(self, run: Run) -> Run:
+        """Return a run with the models that it read, which a search leaves away."""
+        return _run(self._client.get(f"{_API}/runs/get", run_id=run.id).get("run", {}))
+
     def history(self, run: Run, metric: str) -> Iterator[PointRow]:
         """Yield every point of a metric."""
         found = self._pages(
@@ -124,6 +128,10 @@ class ServerSource:
     def others(self) -> Mapping[str, int]:
         """Return nothing: what else a server has is not counted."""
         return {}
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._client.close()
 
     def _pages(self, method: str, path: str, name: str, **asked: Any) -> Iterator[Json]:
         token: str | None = None

@@ -176,6 +176,9 @@ class Source(Protocol):
     def runs(self, experiment: Experiment) -> Iterable[Run]:
         """Return the runs of an experiment, deleted ones too."""
 
+    def whole(self, run: Run) -> Run:
+        """Return a run with what a list of runs may leave away."""
+
     def history(self, run: Run, metric: str) -> Iterable[PointRow]:
         """Return every point of a metric."""
 
@@ -187,3 +190,6 @@ class Source(Protocol):
 
     def others(self) -> Mapping[str, int]:
         """Return how many there are of things that Keepwell does not have, by name."""
+
+    def close(self) -> None:
+        """Let go of files and connections."""
