@@ -202,7 +202,7 @@ def test_killed_anywhere_and_run_again_it_ends_where_it_should(tmp_path: Path) -
             if status == 0 and nth > 1:
                 continue  # it is reached fewer times
             assert os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL, (point, nth, said[-500:])
-            kit = house(home)
+            kit = house(home, seed=9)
             assert fsck(kit) == [], (point, nth)
             moved(kit, store)
             assert content(kit) == wanted, (point, nth)
