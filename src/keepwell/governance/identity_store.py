@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from types import SimpleNamespace
 from typing import Any
 
 from sqlalchemy import (
@@ -23,6 +24,7 @@ from sqlalchemy import (
 
 from keepwell.core.clock import from_iso, iso
 from keepwell.db import Transaction, metadata
+from keepwell.db.bulk import first_row
 from keepwell.governance.identity_rules import Credential, CredentialKind, Person
 
 people = Table(
@@ -92,12 +94,17 @@ _BY_DIGEST = (
 """Made once: every request asks it."""
 
 
+_COLUMNS = tuple(column.name for column in _BY_DIGEST.selected_columns)
+
+
 def by_digest(tx: Transaction, kind: CredentialKind, digest: str) -> tuple[Credential, Person, str] | None:
     """Return the credential of a kind under a digest, whose it is, and the digest as it is stored."""
-    row = tx.execute(_BY_DIGEST, {"digest": digest, "kind": kind}).first()
+    row = first_row(tx, _BY_DIGEST, {"digest": digest, "kind": kind})
     if row is None:
         return None
-    return _credential(row), Person(row.person, row.person_name, row.role, from_iso(row.since)), row.digest
+    found = dict(zip(_COLUMNS, row, strict=True))
+    owner = Person(found["person"], found["person_name"], found["role"], from_iso(found["since"]))
+    return _credential(SimpleNamespace(**found)), owner, found["digest"]
 
 
 def credential(tx: Transaction, credential_id: str) -> Credential | None:
@@ -140,13 +147,13 @@ def _person(row: Row[Any]) -> Person:
     return Person(row.id, row.name, row.role, from_iso(row.created_at))
 
 
-def _credential(row: Row[Any]) -> Credential:
+def _credential(row: Row[Any] | SimpleNamespace) -> Credential:
     return Credential(
         id=row.id,
         person=row.person,
         kind=row.kind,
         name=row.name,
-        read_only=row.read_only,
+        read_only=bool(row.read_only),
         created_at=from_iso(row.created_at),
         expires_at=from_iso(row.expires_at),
         used_at=from_iso(row.used_at) if row.used_at else None,

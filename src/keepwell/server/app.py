@@ -144,6 +144,7 @@ class Opening:
         self._early = assemble(edge, health.ROUTES)
         self._build = build
         self._whole: Future[ASGIApp] = Future()
+        self._built: ASGIApp | None = None
 
     def open(self) -> None:
         """Load the routes; runs once, in a thread. An error is raised here and to every request that waits."""
@@ -151,6 +152,7 @@ class Opening:
             built = self._build()
             gc.collect()
             gc.freeze()  # what is loaded stays: looking through it again would cost a large page a tenth of a second
+            self._built = built
             self._whole.set_result(built)
         except BaseException as error:
             self._whole.set_exception(error)
@@ -158,7 +160,9 @@ class Opening:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
-        if not self._whole.done() and scope.get("raw_path") == b"/health":
+        if self._built is not None:
+            await self._built(scope, receive, send)
+        elif not self._whole.done() and scope.get("raw_path") == b"/health":
             await self._early(scope, receive, send)
         else:
             app = await asyncio.shield(asyncio.wrap_future(self._whole))

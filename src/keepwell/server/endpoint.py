@@ -84,7 +84,9 @@ class Endpoint:
             TooLarge: it is larger than the route takes.
         """
         most = route.max_body if route.method not in SAFE else 0
-        told_size(headers, most)
+        told = told_size(headers, most)
+        if told == 0 and "transfer-encoding" not in headers and (most == 0 or "content-length" in headers):
+            return b""
         try:
             async with asyncio.timeout(self._edge.limits.body_seconds):
                 body = await _receive(receive, most)

@@ -6,6 +6,7 @@ Refusals before there is a request are answered in our form, and the connection 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 import httptools
@@ -21,6 +22,42 @@ MALFORMED = Problem(400, "bad_request", "This is not a well-formed HTTP request.
 LARGE = Problem(431, "headers_too_large", "The request's head is too large.", None, "/")
 SLOW = Problem(408, "slow_head", "The request's head came too slowly.", None, "/")
 NOT_ORIGIN = Problem(400, "bad_path", "The request's target must be a path that starts with one '/'.", "path", "/")
+
+
+class Joined:
+    """A transport that sends an answer's head together with the first of its body: one call of the system, not two."""
+
+    def __init__(self, transport: asyncio.Transport, then: Callable[[], None]) -> None:
+        self._transport = transport
+        self._then = then
+        self._head = b""
+        self._begun = False
+
+    def write(self, data: bytes) -> None:
+        """Keep the first bytes until more come."""
+        if self._begun:
+            self._transport.write(self._head + data if self._head else data)
+            self._head = b""
+        else:
+            self._begun, self._head = True, data
+
+    def done(self) -> None:
+        """The answer is whole: send what is kept, as it had no body."""
+        self._flush()
+        self._then()
+
+    def close(self) -> None:
+        """Send what is kept and close."""
+        self._flush()
+        self._transport.close()
+
+    def _flush(self) -> None:
+        if self._head:
+            self._transport.write(self._head)
+            self._head = b""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
 
 
 class BoundedProtocol(HttpToolsProtocol):
@@ -70,6 +107,8 @@ class BoundedProtocol(HttpToolsProtocol):
         path, _, query = self.url.partition(b"?")
         self.url = b"/"  # what the parser of URLs is given: it reads '//host' as a host
         super().on_headers_complete()
+        joined = self.cycle.transport = Joined(self.transport, self.cycle.on_response)  # type: ignore[assignment]
+        self.cycle.on_response = joined.done
         self.scope["raw_path"] = path
         self.scope["path"] = "/"
         self.scope["query_string"] = query
