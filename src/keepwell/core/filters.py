@@ -301,7 +301,7 @@ def _value(entity: Entity, key: str, token: _Token, kind: Kind) -> Value:
         return token.text[1:-1].replace("''", "'")
     if token.sort == "word" and token.text.startswith('"') and token.text.endswith('"'):
         return token.text[1:-1]
-    if token.sort == "list" and entity in ("attribute", "dataset"):
+    if token.sort == "list" and (entity in ("attribute", "dataset") or kind.lists is None):
         if entity == "attribute" and kind.lists is not None and key not in kind.lists:
             said = f"Only {sorted(kind.lists)} attributes support comparison with a list of quoted string values."
             raise InvalidInput(said, where="filter")

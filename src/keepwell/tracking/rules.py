@@ -318,12 +318,17 @@ def accept_path(path: object, *, empty: bool = False) -> str:
     if not isinstance(path, str) or not 0 < len(path) <= 500:
         raise InvalidInput("The path of an artifact has 1 to 500 characters.", where="path")
     for segment in path.split("/"):
-        if not _SEGMENT.match(segment) or segment != segment.strip() or segment.endswith("."):
+        if not _SEGMENT.match(_without_marks(segment)) or segment != segment.strip() or segment.endswith("."):
             raise InvalidInput(
                 "Invalid path: segments joined by '/', of letters, digits, spaces and common signs, none of them '..'.",
                 where="path",
             )
     return path
+
+
+def _without_marks(segment: str) -> str:
+    """Return a name without combining marks, which belong to the letters before them."""
+    return "".join(sign for sign in segment if unicodedata.category(sign)[0] != "M")
 
 
 def fold_path(path: str) -> str:
