@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from keepwell.core.errors import Damaged, InvalidInput
 from keepwell.models.flavors import content, frames, places, sklearn
 from keepwell.models.flavors.model import Context, Judged, Policy, Written
@@ -75,7 +77,17 @@ class LightGBM:
         unknown = set(params) - {"raw_score", "start_iteration", "num_iteration", "pred_leaf", "pred_contrib"}
         if unknown:
             raise InvalidInput(f"LightGBM knows no {sorted(unknown)[0][:40]!r} at a prediction.", where="params")
-        categories = getattr(model, "pandas_categorical", None)
-        names = model.feature_name() if hasattr(model, "feature_name") and callable(model.feature_name) else None
-        rows = data if categories else frames.matrix(data, names or getattr(model, "feature_name_", None))
+        names = model.feature_name() if callable(getattr(model, "feature_name", None)) else list(model.feature_name_)
+        rows = data if getattr(model, "pandas_categorical", None) else frames.matrix(data, names)
+        if hasattr(model, "feature_names_in_") and isinstance(rows, np.ndarray) and rows.shape[1] == len(names):
+            rows = _named(rows, names)
         return model.predict(rows, **params)
+
+
+def _named(rows: Any, names: list[str]) -> Any:
+    """Return a matrix with its columns' names, for an estimator that was fitted with names and warns without."""
+    try:
+        import pandas
+    except ImportError:
+        return rows
+    return pandas.DataFrame(rows, columns=names)

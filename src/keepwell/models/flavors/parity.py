@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from keepwell.core.errors import InvalidInput
+from keepwell.core.errors import Damaged, InvalidInput
 from keepwell.models.flavors import frames, onnx
 from keepwell.models.signatures.tables import as_table
 
@@ -29,24 +29,34 @@ def to_onnx(model: Any, rows: Any, tolerance: float = TOLERANCE) -> tuple[bytes,
     Raises:
         InvalidInput: the model cannot be converted, or there are too few rows.
     """
+    found: list[tuple[bytes, dict[str, Any]]] = []
+    reasons: list[str] = []
+    for types in _types(rows):
+        try:
+            data = _converted(model, types)
+            found.append((data, verdict(model, onnx.session(onnx.check(data, "The conversion")), rows, tolerance)))
+        except (InvalidInput, Damaged) as error:
+            reasons.append(error.message)
+            continue
+        if found[-1][1]["holds"]:
+            return found[-1]
+    if not found:
+        raise InvalidInput(reasons[-1], where="model")
+    return min(found, key=lambda one: (-one[1]["equal"], one[1]["largest"]))
+
+
+def _converted(model: Any, types: list[tuple[str, Any]]) -> bytes:
     import skl2onnx
     from skl2onnx.common.exceptions import MissingConverter, MissingShapeCalculator
 
-    types = _types(rows)
     try:
-        converted = skl2onnx.to_onnx(model, initial_types=types, options=_options(model))
-    except (
-        MissingConverter,
-        MissingShapeCalculator,
-        NotImplementedError,
-        RuntimeError,
-        TypeError,
-        ValueError,
-    ) as error:
+        made = skl2onnx.to_onnx(model, initial_types=types, options=_options(model))
+    except (MissingConverter, MissingShapeCalculator, NotImplementedError, RuntimeError, TypeError, ValueError,
+            KeyError, IndexError, AttributeError) as error:  # fmt: skip
         first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise InvalidInput(f"This model has no form in ONNX: {first[:200]}", where="model") from error
-    data = converted.SerializeToString()
-    return data, verdict(model, onnx.session(onnx.check(data, "The conversion")), rows, tolerance)
+    data: bytes = made.SerializeToString()
+    return data
 
 
 def verdict(model: Any, session: Any, rows: Any, tolerance: float = TOLERANCE) -> dict[str, Any]:
@@ -88,7 +98,8 @@ def difference(wanted: Any, found: Any) -> float:
     return float(np.nanmax(gaps)) / (spread or 1.0) if left.size and not np.isnan(gaps).all() else 0.0
 
 
-def _types(rows: Any) -> list[tuple[str, Any]]:
+def _types(rows: Any) -> list[list[tuple[str, Any]]]:
+    """Return the inputs that a conversion may have, the likeliest first: one matrix of numbers, or a column each."""
     from skl2onnx.common.data_types import DoubleTensorType, FloatTensorType, Int64TensorType, StringTensorType
 
     kinds: Mapping[str, Any] = {
@@ -102,12 +113,16 @@ def _types(rows: Any) -> list[tuple[str, Any]]:
     table = None if isinstance(rows, np.ndarray) else as_table(rows)
     if table is None:
         width = frames.matrix(rows).shape[1]
-        return [("X", DoubleTensorType([None, width]))]
+        return [[("X", DoubleTensorType([None, width]))], [("X", FloatTensorType([None, width]))]]
     held = {name: table.kind(name) for name in table.names}
     unknown = next((name for name, kind in held.items() if not isinstance(kind, str) or kind not in kinds), None)
     if unknown is not None:
         raise InvalidInput(f"The column {unknown!r} has no form in ONNX.", where="rows")
-    return [(name, kinds[str(kind)]([None, 1])) for name, kind in held.items()]
+    apart = [(name, kinds[str(kind)]([None, 1])) for name, kind in held.items()]
+    if "string" in held.values():
+        return [apart]
+    width = len(held)
+    return [[("X", DoubleTensorType([None, width]))], [("X", FloatTensorType([None, width]))], apart]
 
 
 def _options(model: Any) -> dict[Any, Any] | None:
