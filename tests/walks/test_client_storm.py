@@ -1,0 +1,15 @@
+"""Clients log while the server is killed and restarted: every point is there once, and nobody saw an error."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from keepwell.testing.storm import storm
+
+
+def test_a_server_that_dies_under_load_costs_no_point(tmp_path: Path) -> None:
+    environment = {"PATH": "/usr/bin:/bin", "PYTHONPATH": ":".join(p for p in sys.path if p)}
+    report = storm(tmp_path, clients=10, seconds=15, kills=3, environment=environment, pause=0.02)
+    assert report.good, report
+    assert report.kills == 3 and report.points > 1_000
