@@ -38,6 +38,9 @@ if TYPE_CHECKING:
     from keepwell.client.fluent import set_tags as set_tags
     from keepwell.client.fluent import set_tracking_uri as set_tracking_uri
     from keepwell.client.fluent import start_run as start_run
+    from keepwell.client.models import load_model as load_model
+    from keepwell.client.models import log_model as log_model
+    from keepwell.client.models import register_model as register_model
     from keepwell.client.reading import download_artifacts as download_artifacts
     from keepwell.client.reading import get_run as get_run
     from keepwell.client.reading import metric_history as metric_history
@@ -70,6 +73,7 @@ _VERBS = {
         "set_tracking_uri",
         "start_run",
     ),
+    "models": ("load_model", "log_model", "register_model"),
     "reading": ("download_artifacts", "get_run", "metric_history", "search_runs"),
 }
 """The verbs, by the module of `keepwell.client` that holds them."""

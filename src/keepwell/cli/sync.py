@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import click
 
 from keepwell.cli.shared import home_option, json_option, print_json, print_rows
@@ -12,8 +14,7 @@ from keepwell.cli.shared import home_option, json_option, print_json, print_rows
 @click.option("--list", "only_list", is_flag=True, help="Say what waits; send nothing.")
 @home_option
 @json_option
-@click.pass_context
-def command(ctx: click.Context, url: str | None, only_list: bool, home: str | None, as_json: bool) -> None:
+def command(url: str | None, only_list: bool, home: str | None, as_json: bool) -> None:
     """Send what is left of processes that logged runs and have ended.
 
     Each spool says where it belongs; a token is read from KEEPWELL_TOKEN. Spools of processes that still run are left
@@ -36,7 +37,7 @@ def command(ctx: click.Context, url: str | None, only_list: bool, home: str | No
     elif not done:
         click.echo(f"Nothing waits in {settings.spool}.")
     if any(one.state == "waiting" for one in done):
-        ctx.exit(7)
+        sys.exit(7)
 
 
 def _list(settings: object, as_json: bool) -> None:

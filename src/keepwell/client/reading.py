@@ -5,9 +5,9 @@ from __future__ import annotations
 import contextlib
 import os
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from keepwell.client import session, syncing
 from keepwell.client.rules import safe_path
@@ -140,13 +140,12 @@ def fetch_into(library: Library, run_id: str, path: str, root: Path) -> int:
     Whatever the other side calls its files, nothing is written outside of `root`, and nothing through a link in it.
     """
     if path:
-        above, _, name = path.rpartition("/")
+        above = path.rpartition("/")[0]
         safe_path(path)
         listed = {item.path: item for item in library.artifacts(run_id, above)}
         if path not in listed or not listed[path].is_dir:
             _fetch(library, run_id, path, root)
             return 1
-        del name
     return _folder(library, run_id, path, root, 0, 0)
 
 
@@ -182,7 +181,16 @@ def _folder(library: Library, run_id: str, folder: str, root: Path, depth: int, 
 
 
 def _fetch(library: Library, run_id: str, path: str, root: Path) -> None:
-    """Write one artifact: into a new file beside its place, then into its place."""
+    write_safely(root, path, lambda file: library.fetch(run_id, path, file))
+
+
+def write_safely(root: Path, path: str, write: Callable[[IO[bytes]], None]) -> None:
+    """Write one file below a folder: into a new one beside its place, then into its place.
+
+    Raises:
+        InvalidInput: the path leads elsewhere.
+        Denied: a folder on the way is a link.
+    """
     *folders, name = safe_path(path)
     here = root
     for folder in folders:
@@ -193,7 +201,7 @@ def _fetch(library: Library, run_id: str, path: str, root: Path) -> None:
     handle, temp = tempfile.mkstemp(prefix=".keepwell-", dir=here)
     try:
         with os.fdopen(handle, "wb") as file:
-            library.fetch(run_id, path, file)
+            write(file)
         Path(temp).replace(here / name)
     except BaseException:
         Path(temp).unlink(missing_ok=True)

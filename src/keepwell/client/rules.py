@@ -33,7 +33,8 @@ def check_value(name: str, value: object) -> float:
     try:
         if isinstance(value, str | bytes):
             raise TypeError
-        return float(value)  # type: ignore[arg-type]
+        item = getattr(value, "item", None)
+        return float(item() if callable(item) else value)  # type: ignore[arg-type]
     except (TypeError, ValueError, RuntimeError):
         raise InvalidInput(f"The metric {name!r} must be a number, not {type(value).__name__}.", where=name) from None
 

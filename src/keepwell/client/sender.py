@@ -188,6 +188,8 @@ class Sender:
         self.failures = 0
         """Attempts that failed in a row."""
         self.last_error = ""
+        self.reached = False
+        """Whether the other side ever took something."""
         self._thread = threading.Thread(target=self._run, name="keepwell-sender", daemon=True)
 
     def start(self) -> None:
@@ -255,6 +257,7 @@ class Sender:
             self._failed(Away(f"{type(error).__name__}: {error}", tell=True))
             return True
         self.failures, self.last_error = 0, ""
+        self.reached = self.reached or more
         if self._courier.position.segment > segment:
             self._released((self._courier.position.segment - segment) * (32 << 20))
         with self._idle:

@@ -23,6 +23,8 @@ from keepwell.settings import ClientSettings, read_client_settings
 
 EXIT_SECONDS = 15.0
 """How long a process that ends waits for what it logged to arrive."""
+AWAY_SECONDS = 5.0
+"""And how long when nothing has ever answered it."""
 
 _log = logging.getLogger("keepwell")
 
@@ -63,6 +65,8 @@ class Session:
 
     def end(self, seconds: float) -> None:
         """Send what is left, at most so long, and say in a line what has to wait."""
+        if self.sender.failures and not self.sender.reached:
+            seconds = min(seconds, AWAY_SECONDS)
         done = self.flush(seconds)
         self.sender.stop(1.0)
         left = self.sender.left
@@ -157,13 +161,13 @@ def tell(sentence: str) -> None:
         _log.warning("keepwell: %s", sentence)
 
 
-def finish(seconds: float = EXIT_SECONDS) -> None:
-    """End this process's session; one that comes after it is another."""
+def finish(seconds: float | None = None) -> None:
+    """End this process's session, waiting EXIT_SECONDS without another word; one that comes after it is another."""
     with _process.lock:
         before, _process.session = _process.session, None
     if before is not None:
         root, session = before.settings.spool, before.id
-        before.end(seconds)
+        before.end(EXIT_SECONDS if seconds is None else seconds)
         _children(root, session)
 
 

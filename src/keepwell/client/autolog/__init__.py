@@ -24,6 +24,7 @@ def autolog(
     libraries: Sequence[str] | str | None = None,
     *,
     disable: bool = False,
+    log_models: bool = False,
     every_n_steps: int = 1,
 ) -> None:
     """Record what the training functions of libraries do: params, metrics by iteration, results, and how it ended.
@@ -33,6 +34,7 @@ def autolog(
     Args:
         libraries: of `sklearn`, `lightgbm`, `xgboost`, `torch`; all of them without it.
         disable: stop, and put the libraries' own functions back.
+        log_models: record the trained model too, in a format that loads without running its bytes.
         every_n_steps: of a PyTorch optimizer's steps, record the loss of each so many.
 
     Raises:
@@ -49,7 +51,7 @@ def autolog(
             patching.restore(name)
             patching.forget_import(LIBRARIES[name])
             if not disable:
-                patching.chosen[name] = patching.Chosen(every=every_n_steps)
+                patching.chosen[name] = patching.Chosen(log_models=log_models, every=every_n_steps)
                 _when_there(name)
 
 

@@ -22,6 +22,7 @@ _MISSING = object()
 class Chosen:
     """How a library is recorded."""
 
+    log_models: bool = False
     every: int = 1
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from keepwell.client.autolog import patching
 from keepwell.client.autolog.recording import rows_and_columns, short_params, training
+from keepwell.client.models import log_model
 
 NAME = "sklearn"
 _FITS = ("fit", "fit_predict", "fit_transform")
@@ -67,6 +68,9 @@ def _recorded(original: Callable[..., Any]) -> Callable[..., Any]:
                 run.log_metrics(_fit_metrics(self, data, target), step=0)
             with done.recording() as run:
                 _search(run, self)
+            if how.log_models:
+                with done.recording() as run:
+                    log_model(self, run=run, input_example=_example(data))
             return result
 
     return fit
@@ -141,3 +145,10 @@ def _search(run: Any, model: Any) -> None:
 
 def _cell(value: Any) -> Any:
     return value.item() if hasattr(value, "item") else value if isinstance(value, int | float | str) else str(value)
+
+
+def _example(data: Any) -> Any:
+    try:
+        return data.head(3) if hasattr(data, "head") else data[:3]
+    except Exception:  # noqa: BLE001  (whatever a user's table is)
+        return None

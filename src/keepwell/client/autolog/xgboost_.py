@@ -7,6 +7,7 @@ from typing import Any
 
 from keepwell.client.autolog import patching
 from keepwell.client.autolog.recording import short_params, training
+from keepwell.client.models import log_model
 
 NAME = "xgboost"
 
@@ -35,6 +36,9 @@ def _recorded(original: Callable[..., Any]) -> Callable[..., Any]:
             booster = original(params, dtrain, *args, **kwargs)
             with done.recording() as run:
                 _result(run, booster)
+            if how.log_models:
+                with done.recording() as run:
+                    log_model(booster, run=run)
             return booster
 
     return train
