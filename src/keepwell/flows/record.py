@@ -227,12 +227,12 @@ def _start(tx: Transaction, call: Call, shared: _Batch, op: wire.Start) -> None:
         tracking.update_run(tx, call, op.run, status="running")
         tracking.log_batch(tx, call, op.run, None, op.params, tags)
         return
-    if tracking.runs_by_id(tx, [check_id(op.run, "run")]):
+    if tracking.is_run(tx, op.run):
         if not op.again:
             tracking.log_batch(tx, call, op.run, None, op.params, tags)
         return
     parent = op.parent
-    if parent is not None and not tracking.runs_by_id(tx, [check_id(parent, "run")]):
+    if parent is not None and not tracking.is_run(tx, parent):
         tags[PARENT_TAG], parent = parent, None  # what another process began, and has not sent yet
     tracking.start_run(
         tx,

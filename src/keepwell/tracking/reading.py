@@ -50,6 +50,11 @@ def runs(
     return store.find(tx, model=model, kind=kind, status=status, parent=parent, before=before, limit=limit)
 
 
+def is_run(tx: Transaction, run_id: str) -> bool:
+    """Tell whether there is a run of that id, deleted or not."""
+    return store.number(tx, check_id(run_id, "run")) is not None
+
+
 def runs_by_id(tx: Transaction, run_ids: Sequence[str]) -> list[Run]:
     """Return the runs of some ids that there are, in the order of the ids."""
     numbers = store.numbers(tx, run_ids)
