@@ -20,10 +20,12 @@ from keepwell.flows.certify import Lineage, register_and_gate
 from keepwell.flows.kit import Kit
 from keepwell.flows.promote import promote_fleet
 from keepwell.flows.receive import receive
+from keepwell.flows.registering import register_from
 from keepwell.governance.charters import apply_charter
 from keepwell.loop import service as loop
 from keepwell.loop.decide import decide
 from keepwell.loop.model import unknown_state
+from keepwell.models import registry
 from keepwell.monitoring import service as monitoring
 from keepwell.monitoring.model import METRICS, Signal, Window
 from keepwell.pipelines.model import Pipeline, Step
@@ -162,12 +164,16 @@ def furnish(served: Any, tmp_path: Path) -> Any:
     with db.write(kit.db) as tx:
         decided = decide(applied.charter, state, kit.clock.now())
         tick = loop.record_tick(tx, kit.call("loop:weekly demand"), state, kit.clock.now(), decided)
+    with db.write(kit.db) as tx:
+        registry.create_model(tx, kit.call(BOB), "flowers")
+        register_from(tx, kit, kit.call(BOB), "flowers", f"runs:/{run.id}", aliases=["best"])
     served.folder, served.applied = folder, applied
     served.ids = {
         "model": "weekly demand", "dataset": "shipments", "run": run.id, "path...": "report.html", "experiment": "0",
         "arrival": arrival.id, "incident": arrival.incident, "batch": certified.batch, "seq": "1",
         "scoring": scoring.id, "version": good[0], "dataset-version": second.id,
-        "tick": tick.id, "pipeline-run": ran.id, "step": "shout",
+        "tick": tick.id, "pipeline-run": ran.id, "step": "shout", "alias": "best", "number": "1",
+        "path...": "report.html",
     }  # fmt: skip
     served.versions = certified.versions
     return served
@@ -177,6 +183,8 @@ def address(path: str, ids: dict[str, str]) -> str:
     """Return a route's path with real ids in it."""
     if path.startswith("/api/dataset-versions/"):
         path = path.replace("{version}", ids["dataset-version"])
+    if path.startswith("/api/registry/"):
+        path = path.replace("{model}", "flowers")
     if path.startswith("/api/pipeline-runs/"):
         path = path.replace("{run}", ids["pipeline-run"])
     for name, value in ids.items():

@@ -16,6 +16,7 @@ from keepwell.core import errors
 COMMANDS = {
     "audit": "Export the ledger, and verify an export.",
     "backtest": "Measure a charter's forecasts over its newest history.",
+    "changes": "What happened, from any point on.",
     "charter": "Check, explain, publish and apply charters.",
     "data": "Dataset versions, arrivals and their contracts.",
     "decisions": "What the loop decided, and why.",

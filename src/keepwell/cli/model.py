@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from keepwell.cli.model_text import interval, show_promotion, show_trace, show_version
+from keepwell.cli.registry_verbs import VERBS
 from keepwell.cli.shared import home_option, json_option, me, open_kit, print_json, print_rows
 
 if TYPE_CHECKING:
@@ -24,6 +25,10 @@ def command() -> None:
 
     A VERSION is its id, MODEL/SEGMENT/vN, or MODEL/SEGMENT for the newest one; MODEL/vN for a model without segments.
     """
+
+
+for _verb in VERBS:
+    command.add_command(_verb)
 
 
 def page_options(most: int = 1000) -> Callable[[Command], Command]:

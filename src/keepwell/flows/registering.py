@@ -13,7 +13,7 @@ from keepwell.core.errors import Conflict, InvalidInput, NotFound
 from keepwell.core.manifests import File, read_manifest, write_manifest
 from keepwell.db import Transaction
 from keepwell.flows.kit import Kit
-from keepwell.flows.registry import by_alias, charter_of
+from keepwell.flows.registry import by_alias, check_aliases
 from keepwell.models import registry
 from keepwell.models.registry import Origin
 from keepwell.models.registry_model import RegisteredVersion
@@ -58,12 +58,9 @@ def register_from(
         NotFound: there is no such model, run, logged model or version.
         Conflict: the model has segments, or the run or logged model is deleted.
     """
+    parse_source(source)
     name = registry.model_name(tx, model)
-    charter = charter_of(tx, name)
-    if charter is not None and charter.segments:
-        raise Conflict(f"{name} has a version for each segment, which its training registers.", code="has_segments")
-    if any(alias.casefold() in ("champion", "challenger") for alias in aliases) and charter is not None:
-        raise Conflict(f"{name} has a charter: its gates and approvals decide who is champion.", code="governed")
+    check_aliases(tx, name, aliases)
     origin = origin_of(tx, kit, source, run_id, logged_model, run_link=run_link, empty=empty)
     return registry.create_version(tx, call, name, origin, description=description, tags=tags, aliases=aliases)
 

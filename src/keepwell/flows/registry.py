@@ -7,6 +7,7 @@ the aliases `champion` and `challenger` are answers, not settings: `champion` is
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import NoReturn
 
 from keepwell.charter.model import Charter
@@ -111,6 +112,21 @@ def by_alias(tx: Transaction, model: str, alias: str) -> RegisteredVersion:
     if alias.casefold() in DECIDED and (charter := charter_of(tx, model)) is not None:
         return _decided(tx, charter, registry.model_name(tx, model), alias.casefold())
     return registry.by_alias(tx, model, alias)
+
+
+def check_aliases(tx: Transaction, model: str, aliases: Iterable[str]) -> None:
+    """Refuse to register by hand what a charter decides or its training registers.
+
+    Raises:
+        Conflict: the model's charter decides what an alias names, or the model has segments.
+    """
+    charter = charter_of(tx, model)
+    if charter is None:
+        return
+    if charter.segments:
+        raise Conflict(f"{model} has a version for each segment, which its training registers.", code="has_segments")
+    for alias in aliases:
+        _refuse_decided(tx, model, alias, f"promote {model}/vN")
 
 
 def _decided(tx: Transaction, charter: Charter, model: str, alias: str) -> RegisteredVersion:

@@ -28,10 +28,12 @@ from keepwell.models.registered import (
     update_model,
     update_version,
 )
+from keepwell.models.registry_rules import MOST_DESCRIPTION
 from keepwell.models.registry_search import search_models, search_versions
 from keepwell.models.timeline import timeline
 
 __all__ = [
+    "MOST_DESCRIPTION",
     "Origin",
     "by_alias",
     "create_model",
