@@ -15,11 +15,12 @@ import pytest
 
 from keepwell.core.errors import Damaged, InvalidInput, NotFound
 from keepwell.core.manifests import File, write_manifest
-from keepwell.flows import gc
+from keepwell.flows import gc, registering
 from keepwell.flows.fsck import fsck
 from keepwell.flows.kit import Kit
 from keepwell.ledger.service import entries
 from keepwell.models import registry
+from keepwell.tracking import service as tracking
 
 ANN = "person:ann"
 DAYS = timedelta(days=1)
@@ -228,6 +229,75 @@ def test_puts_of_the_same_bytes_at_once_lose_nothing(kit):
             kit.blobs.free(digest, time.time() - 3600)
     thread.join()
     assert missed == []
+
+
+def logged(kit: Kit, experiment: int = 0, content: bytes = b"model", parent: str | None = None) -> str:
+    """A run with a metric, a param, a tag and a folder of files."""
+    with kit.write() as tx:
+        call = kit.call(ANN)
+        run = tracking.start_run(tx, call, name="fit", experiment=experiment, params={"a": 1}, tags={"t": "x"},
+                                 parent=parent).id  # fmt: skip
+        tracking.put_artifact(tx, call, run, "model/MLmodel", kit.blobs.put(content), len(content))
+        tracking.finish_run(tx, call, run, "finished", {"loss": 0.5}, {"log.txt": kit.blobs.put(b"log of " + content)})
+    return run
+
+
+def test_a_deleted_run_is_freed_with_all_it_has(kit, clock):
+    run = logged(kit)
+    child = logged(kit, content=b"child", parent=run)
+    with kit.write() as tx:
+        tracking.delete_run(tx, kit.call(ANN), run)
+    clock.advance(31 * DAYS)
+    aged(kit)
+    plan, freed = gc.plan(kit), gc.run(kit, ANN)
+    assert (plan.rows, plan.blobs) == (freed.rows, freed.blobs)
+    assert (freed.rows.runs, freed.blobs) == (1, 2)
+    with kit.read() as tx:
+        with pytest.raises(NotFound):
+            tracking.run(tx, run)
+        left = tracking.run(tx, child)
+    assert (left.parent, left.metrics, set(left.artifacts)) == (None, {"loss": 0.5}, {"log.txt", "model/MLmodel"})
+    assert fsck(kit) == []
+
+
+def test_a_deleted_run_stays_as_long_as_a_version_comes_from_it(kit, clock):
+    run = logged(kit)
+    with kit.write() as tx:
+        registry.create_model(tx, kit.call(ANN), "iris")
+        registering.register_from(tx, kit, kit.call(ANN), "iris", f"runs:/{run}/model")
+        tracking.delete_run(tx, kit.call(ANN), run)
+    clock.advance(31 * DAYS)
+    aged(kit)
+    freed = gc.run(kit, ANN)
+    assert (freed.rows.runs, freed.rows.waiting, freed.blobs) == (0, 1, 0)
+    with kit.write() as tx:
+        registry.delete_version(tx, kit.call(ANN), "iris", 1)
+    clock.advance(31 * DAYS)
+    aged(kit)
+    freed = gc.run(kit, ANN)
+    assert (freed.rows.versions, freed.rows.runs, freed.blobs) == (1, 1, 3)
+    assert fsck(kit) == []
+
+
+def test_a_deleted_experiment_and_its_models_are_freed_and_its_number_is_not_given_again(kit, clock):
+    with kit.write() as tx:
+        number = tracking.create_experiment(tx, kit.call(ANN), "trials", {"a": "b"}).id
+    run = logged(kit, number)
+    with kit.write() as tx:
+        call = kit.call(ANN)
+        model = tracking.create_logged_model(tx, call, number, "forest", run_id=run, params={"n": "1"}, tags={"t": "x"})
+        tracking.put_artifact(tx, call, model.id, "MLmodel", kit.blobs.put(b"forest"), 6)
+        tracking.log_outputs(tx, call, run, [(model.id, 0)])
+        tracking.delete_logged_model(tx, call, model.id)
+        tracking.delete_experiment(tx, call, number)
+    clock.advance(31 * DAYS)
+    aged(kit)
+    rows = gc.run(kit, ANN).rows
+    assert (rows.runs, rows.logged_models, rows.experiments, rows.waiting) == (1, 1, 1, 0)
+    with kit.write() as tx:
+        assert tracking.experiment_by_name(tx, "trials") is None
+        assert tracking.create_experiment(tx, kit.call(ANN), "trials").id > number
+    assert fsck(kit) == []
 
 
 FREE = """

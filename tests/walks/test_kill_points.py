@@ -30,6 +30,17 @@ POINTS = {
     "track": {
         "tracking.started", "tracking.points_appended", "tracking.compacting", "tracking.compacted",
         "tracking.finished", "tracking.amending", "ledger.appended", "db.before_commit", "db.after_commit",
+    "registry": {
+        "upload.renamed", "models.batch_stored", "models.versions_stored", "models.version_detailed",
+        "models.alias_ended", "models.alias_set", "models.alias_deleted", "models.stage_set", "models.tags_set",
+        "models.version_tag_deleted", "models.version_described", "models.versions_deleted", "models.version_restored",
+        "db.before_commit", "db.after_commit",
+    },
+    "rename": {"models.renamed", "db.before_commit", "db.after_commit"},
+    "unregister": {"models.versions_deleted", "models.deleted", "db.before_commit", "db.after_commit"},
+    "gc": {
+        "models.expired", "tracking.runs_removed", "gc.expired", "gc.condemned_stored", "gc.condemned", "blobs.freeing",
+        "gc.removed", "gc.settled", "gc.told", "db.before_commit", "db.after_commit",
     },
     "checkpoint": {"key.added", "checkpoint.signed", "db.before_commit", "db.after_commit"},
 }  # fmt: skip

@@ -16,7 +16,7 @@ import msgspec
 
 from keepwell.core import failpoints
 from keepwell.core.calls import Call
-from keepwell.core.clock import iso
+from keepwell.core.clock import iso, to_ms
 from keepwell.core.digests import canonical_json, digest_bytes
 from keepwell.core.errors import InvalidInput, NotFound
 from keepwell.core.events import Event
@@ -28,6 +28,7 @@ from keepwell.ledger import append, once
 from keepwell.ledger.model import Entry
 from keepwell.ledger.service import entries
 from keepwell.models import expiry
+from keepwell.tracking import expiry_store as tracking
 
 RETENTION, GRACE = timedelta(days=30), timedelta(days=1)
 LEAST_GRACE = timedelta(hours=1)
@@ -180,13 +181,29 @@ def _moments(kit: Kit, retention: timedelta, grace: timedelta) -> tuple[datetime
 
 def _expire(tx: Transaction, call: Call, before: datetime, kit: Kit | None) -> Rows:
     """Give up rows that were deleted before a moment, and tell the ledger which."""
-    batches = expiry.expired(tx, iso(before))
-    rows = Rows(versions=sum(one.versions for one in batches), waiting=expiry.waiting(tx, iso(before)))
+    batches, moment = expiry.expired(tx, iso(before)), to_ms(before)
     if batches:
         listed: list[list[object]] = [[one.batch, one.model, one.versions] for one in batches]
-        append(tx, call, Event("gc.versions_expired", SUBJECT, {"versions": rows.versions, **_listed(listed, kit)}))
+        body = {"versions": sum(one.versions for one in batches), **_listed(listed, kit)}
+        append(tx, call, Event("gc.versions_expired", SUBJECT, body))
         expiry.expire(tx, [one.batch for one in batches], iso(call.now))
-    return rows
+    origins = expiry.origins(tx)  # a deleted run or model that a version comes from stays as long as the version
+    runs = tracking.expired_runs(tx, moment, origins.runs)
+    append(tx, call, *(Event("run.erased", f"run:{one}") for one in runs))
+    tracking.remove_runs(tx, runs)
+    models = tracking.expired_models(tx, moment, origins.logged_models)
+    append(tx, call, *(Event("logged_model.erased", f"logged_model:{one}") for one in models))
+    tracking.remove_models(tx, models)
+    experiments = tracking.expired_experiments(tx, moment)
+    append(tx, call, *(Event("experiment.erased", f"experiment:{one}") for one in experiments))
+    tracking.remove_experiments(tx, experiments)
+    return Rows(
+        versions=sum(one.versions for one in batches),
+        runs=len(runs),
+        experiments=len(experiments),
+        logged_models=len(models),
+        waiting=expiry.waiting(tx, iso(before)) + tracking.waiting(tx),
+    )
 
 
 def _loose(kit: Kit, known: set[str], old: float) -> tuple[dict[str, int], int, int]:

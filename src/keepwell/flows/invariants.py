@@ -36,6 +36,7 @@ from keepwell.governance import identity_store as identity
 from keepwell.ledger import checkpoints, rules
 from keepwell.ledger import store as ledger_store
 from keepwell.ledger.export import check
+from keepwell.models import registry_store as registry
 from keepwell.models import store as models
 from keepwell.monitoring import store as monitoring
 from keepwell.releases import store as releases
@@ -65,6 +66,7 @@ def all_of_rows(tx: Transaction, backend: Backend, *, deep: bool) -> Iterator[Wr
     yield from members(tx)
     yield from holders(tx)
     yield from promotions(tx)
+    yield from labels(tx)
     yield from effects(tx)
     yield from answers(tx)
     yield from rows_of_runs(tx, deep=deep)
@@ -232,6 +234,34 @@ def holders(tx: Transaction) -> Iterator[Wrong]:
     other = and_(models.champions.c.version_id == v.id, or_(c.model != v.model, c.segment != v.segment))
     for (version,) in tx.execute(select(v.id).select_from(models.versions.join(models.champions, other))):
         yield "I5", f"version:{version}", "It is champion of a model or segment that is not its own."
+
+
+def labels(tx: Transaction) -> Iterator[Wrong]:
+    """I5: what an alias names and in which stage a version is, is what the last change said; deleted ones hold none."""
+    v, alias, stage = models.versions, registry.aliases, registry.stages
+    told = {
+        seq: (body.get("version"), body.get("number"))
+        for seq, _, _, body in _told(tx, ["model.alias_set"])
+    }  # fmt: skip
+    found = {seq: (version, n) for seq, version, n in tx.execute(select(alias.c.seq, alias.c.version, alias.c.number))}
+    for seq in sorted(found.keys() | told.keys()):
+        if found.get(seq) != told.get(seq):
+            yield "I5", f"entry:{seq}", "The alias does not name what this entry of the ledger says."
+    later = alias.alias("later")
+    after = and_(later.c.model == alias.c.model, later.c.key == alias.c.key, later.c.seq > alias.c.seq)
+    stale = select(alias.c.model, alias.c.alias).select_from(alias.join(later, after)).where(alias.c.until.is_(None))
+    for model, name in tx.execute(stale.distinct()):
+        yield "I5", f"alias:{model} {name}", "It does not name what it was set to last."
+    for kept, what in ((alias, "alias"), (stage, "stage")):
+        held = kept.join(v, v.c.id == kept.c.version)
+        wrong = or_(v.c.deleted_at.is_not(None), v.c.model != kept.c.model, v.c.number != kept.c.number)
+        for (version,) in tx.execute(select(v.c.id).select_from(held).where(kept.c.until.is_(None), wrong)):
+            yield "I5", f"version:{version}", f"Its {what} is held though it is deleted or another's."
+    now = select(stage.c.version, stage.c.stage).where(stage.c.until.is_(None)).subquery()
+    d = registry.details
+    apart = select(d.c.version).select_from(d.outerjoin(now, now.c.version == d.c.version))
+    for (version,) in tx.execute(apart.where(func.coalesce(now.c.stage, "None") != d.c.stage)):
+        yield "I5", f"version:{version}", "Its stage is not the one that the last change set."
 
 
 def promotions(tx: Transaction) -> Iterator[Wrong]:

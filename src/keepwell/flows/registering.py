@@ -14,6 +14,7 @@ from keepwell.core.manifests import File, read_manifest, write_manifest
 from keepwell.db import Transaction
 from keepwell.flows.kit import Kit
 from keepwell.flows.registry import by_alias, check_aliases
+from keepwell.ledger import once
 from keepwell.models import registry
 from keepwell.models.registry import Origin
 from keepwell.models.registry_model import RegisteredVersion
@@ -59,10 +60,19 @@ def register_from(
         Conflict: the model has segments, or the run or logged model is deleted.
     """
     parse_source(source)
-    name = registry.model_name(tx, model)
-    check_aliases(tx, name, aliases)
-    origin = origin_of(tx, kit, source, run_id, logged_model, run_link=run_link, empty=empty)
-    return registry.create_version(tx, call, name, origin, description=description, tags=tags, aliases=aliases)
+    request = {
+        "do": "register_from", "model": model, "source": source, "run": run_id, "logged_model": logged_model,
+        "link": run_link, "description": description, "tags": dict(tags or {}), "aliases": list(aliases),
+    }  # fmt: skip
+
+    def effect() -> str:
+        name = registry.model_name(tx, model)
+        check_aliases(tx, name, aliases)
+        origin = origin_of(tx, kit, source, run_id, logged_model, run_link=run_link, empty=empty)
+        made = registry.create_version(tx, call, name, origin, description=description, tags=tags, aliases=aliases)
+        return made.id
+
+    return registry.version_by_id(tx, once(tx, call, request, effect, str))
 
 
 def origin_of(

@@ -37,6 +37,22 @@ def expired(tx: Transaction, before: str) -> list[ExpiredBatch]:
     return [ExpiredBatch(*row) for row in tx.execute(query)]
 
 
+class Origins(NamedTuple):
+    """What versions that are still there come from: runs and logged models."""
+
+    runs: frozenset[str]
+    logged_models: frozenset[str]
+
+
+def origins(tx: Transaction) -> Origins:
+    """Return the runs and logged models that a version comes from whose bytes are not given back."""
+    kept = batches.c.freed_at.is_(None)
+    runs = select(batches.c.run_id).where(kept, batches.c.run_id.is_not(None)).distinct()
+    joined = details.join(versions, versions.c.id == details.c.version).join(batches, batches.c.id == versions.c.batch)
+    logged = select(details.c.logged_model).select_from(joined).where(kept, details.c.logged_model.is_not(None))
+    return Origins(frozenset(tx.scalars(runs)), frozenset(tx.scalars(logged)))
+
+
 def waiting(tx: Transaction, before: str) -> int:
     """Return how many deleted versions still can be brought back after a moment."""
     query = select(func.count()).select_from(versions).where(versions.c.deleted_at >= before)

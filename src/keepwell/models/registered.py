@@ -81,6 +81,18 @@ def registered_version(tx: Transaction, model: str, number: int) -> RegisteredVe
     return found
 
 
+def version_by_id(tx: Transaction, version: str) -> RegisteredVersion:
+    """Return a version of a model without segments by its id.
+
+    Raises:
+        NotFound: there is none, or it is deleted.
+    """
+    found = registry_queries.by_id(tx, version)
+    if found is None:
+        raise NotFound(f"There is no version {version[:60]}, or it was deleted.", code="no_version")
+    return found
+
+
 def model_name(tx: Transaction, name: str) -> str:
     """Return a model's name as it was registered.
 
@@ -249,7 +261,7 @@ def create_version(
     def effect() -> str:
         return _create_version(tx, call, model_name(tx, model), origin, description, labels, names)
 
-    return _there(tx, once(tx, call, request, effect, str))
+    return version_by_id(tx, once(tx, call, request, effect, str))
 
 
 def update_version(tx: Transaction, call: Call, model: str, number: int, description: str | None) -> RegisteredVersion:
@@ -271,12 +283,16 @@ def update_version(tx: Transaction, call: Call, model: str, number: int, descrip
         return found.id
 
     request = {"do": "models.update_version", "model": model, "number": number, "description": description}
-    return _there(tx, once(tx, call, request, effect, str))
+    return version_by_id(tx, once(tx, call, request, effect, str))
 
 
 def delete_version(tx: Transaction, call: Call, model: str, number: int) -> int:
     """Delete a version of a model without segments; return 1. As `delete_versions`."""
-    return delete_versions(tx, call, [registered_version(tx, model, number).id], "")
+
+    def effect() -> int:
+        return delete_versions(tx, call, [registered_version(tx, model, number).id], "")
+
+    return once(tx, call, {"do": "models.delete_version", "model": model, "number": number}, effect, int)
 
 
 def delete_versions(tx: Transaction, call: Call, version_ids: Sequence[str], reason: str) -> int:
@@ -425,10 +441,3 @@ def _of_one_model(tx: Transaction, ids: Sequence[str]) -> list[Standing]:
     if len({one.model for one in chosen}) > 1:
         raise InvalidInput("Versions of several models are named; name those of one.", where="versions")
     return chosen
-
-
-def _there(tx: Transaction, version: str) -> RegisteredVersion:
-    found = registry_queries.by_id(tx, version)
-    if found is None:
-        raise NotFound(f"The version {version} was deleted since.", code="no_version")
-    return found

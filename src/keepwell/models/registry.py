@@ -27,6 +27,7 @@ from keepwell.models.registered import (
     restore_version,
     update_model,
     update_version,
+    version_by_id,
 )
 from keepwell.models.registry_rules import MOST_DESCRIPTION
 from keepwell.models.registry_search import search_models, search_versions
@@ -59,4 +60,5 @@ __all__ = [
     "transition_stage",
     "update_model",
     "update_version",
+    "version_by_id",
 ]

@@ -2,26 +2,32 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 from keepwell.bootstrap import open_house
+from keepwell.core.calls import Call
 from keepwell.core.clock import SimulatedClock
 from keepwell.core.events import Event
 from keepwell.core.ids import SeededIds
 from keepwell.core.points import batch_of
 from keepwell.datasets import service as datasets
-from keepwell.db import read
+from keepwell.db import Transaction, read
+from keepwell.flows import gc
+from keepwell.flows import registry as governed
 from keepwell.flows.certify import Lineage, register_and_gate
 from keepwell.flows.kit import Kit
 from keepwell.flows.promote import promote_fleet
 from keepwell.flows.receive import receive
+from keepwell.flows.registering import register_from
 from keepwell.governance.charters import apply_charter, current_charter
 from keepwell.ledger import append, once
 from keepwell.ledger.checkpoints import checkpoint
 from keepwell.ledger.keys import load_or_make_key
+from keepwell.models import registry
 from keepwell.models import service as models
 from keepwell.settings import read_settings
 from keepwell.testing.fleets import applied_charter, generated_fleet, members
@@ -29,6 +35,7 @@ from keepwell.testing.migrations import load_tables
 from keepwell.tracking import service as tracking
 
 ACTOR = "person:ann"
+RUN = "run_01ke6bvbr020kw71nvrk6p2fhg"
 NOW = datetime(2026, 1, 5, 6, tzinfo=UTC)
 
 CHARTER = """
@@ -166,6 +173,76 @@ def _track(kit: Kit, _inputs: Path, key: str) -> object:
         return [run_id, len(tracking.history(tx, run_id, "m0")), tracking.run(tx, run_id)]
 
 
+def _prepare_registry(kit: Kit, _inputs: Path) -> None:
+    """Two versions of a model, one of them in a stage, and a run whose files become the third."""
+    with kit.write() as tx:
+        run = tracking.start_run(tx, kit.call(ACTOR), name="fit", run_id=RUN).id
+        for name in ("MLmodel", "weights"):
+            data = f"{name} of iris".encode()
+            tracking.put_artifact(tx, kit.call(ACTOR), run, f"model/{name}", kit.blobs.put(data), len(data))
+        registry.create_model(tx, kit.call(ACTOR), "iris", "petals", {"team": "botany"})
+        for alias, file in (("old", "MLmodel"), ("best", "weights")):
+            source = f"runs:/{run}/model/{file}"
+            register_from(tx, kit, kit.call(ACTOR), "iris", source, aliases=[alias], tags={"a": alias})
+        governed.transition_stage(tx, kit.call(ACTOR), "iris", 2, "Production")
+
+
+def _registry(kit: Kit, _inputs: Path, key: str) -> object:
+    with kit.write() as tx:
+        made = register_from(
+            tx, kit, kit.call(ACTOR, key), "iris", f"runs:/{RUN}/model", tags={"a": "b"}, description="third",
+            aliases=["best", "new"],
+        )  # fmt: skip
+    steps: list[Callable[[Transaction, Call], object]] = [
+        lambda tx, call: governed.set_alias(tx, call, "iris", "prod", 3),
+        lambda tx, call: governed.delete_alias(tx, call, "iris", "new"),
+        lambda tx, call: governed.transition_stage(tx, call, "iris", 3, "Production", True).stage,
+        lambda tx, call: registry.set_model_tags(tx, call, "iris", {"team": "garden"}),
+        lambda tx, call: registry.delete_version_tag(tx, call, "iris", 3, "a"),
+        lambda tx, call: registry.update_version(tx, call, "iris", 3, "better").description,
+        lambda tx, call: registry.delete_version(tx, call, "iris", 1),
+        lambda tx, call: registry.restore_version(tx, call, "iris", 1),
+    ]
+    answers = []
+    for number, step in enumerate(steps):
+        with kit.write() as tx:
+            answers.append(step(tx, kit.call(ACTOR, f"{key}:{number}")))
+    return [made.id, made.number, answers]
+
+
+def _rename(kit: Kit, _inputs: Path, key: str) -> object:
+    with kit.write() as tx:
+        return governed.rename_model(tx, kit.call(ACTOR, key), "iris", "rose").name
+
+
+def _unregister(kit: Kit, _inputs: Path, key: str) -> object:
+    with kit.write() as tx:
+        return governed.delete_model(tx, kit.call(ACTOR, key), "iris")
+
+
+def _prepare_gc(kit: Kit, inputs: Path) -> None:
+    """A model and a run that were deleted long ago, and bytes that nothing ever referred to."""
+    clock = kit.clock
+    assert isinstance(clock, SimulatedClock)  # noqa: S101
+    clock.move_to(NOW - timedelta(days=60))
+    _prepare_registry(kit, inputs)
+    with kit.write() as tx:
+        registry.create_model(tx, kit.call(ACTOR), "rose")
+        register_from(tx, kit, kit.call(ACTOR), "rose", f"runs:/{RUN}/model")
+        governed.delete_model(tx, kit.call(ACTOR), "iris")
+        lost = tracking.start_run(tx, kit.call(ACTOR), name="lost").id
+        tracking.put_artifact(tx, kit.call(ACTOR), lost, "notes", kit.blobs.put(b"notes"), 5)
+        tracking.delete_run(tx, kit.call(ACTOR), lost)
+    kit.blobs.put(b"nobody's")
+    clock.move_to(NOW)
+    for digest in kit.blobs.digests():
+        os.utime(kit.blobs.path(digest), (1_700_000_000, 1_700_000_000))
+
+
+def _gc(kit: Kit, _inputs: Path, key: str) -> object:
+    return gc.run(kit, ACTOR, key=key)
+
+
 WALKS: dict[str, Walk] = {
     "upload": Walk(_prepare_upload, _upload),
     "receive": Walk(_prepare_receive, _receive),
@@ -173,4 +250,8 @@ WALKS: dict[str, Walk] = {
     "promote": Walk(_prepare_promote, _promote),
     "checkpoint": Walk(_prepare_checkpoint, _checkpoint),
     "track": Walk(_prepare_track, _track),
+    "registry": Walk(_prepare_registry, _registry),
+    "rename": Walk(_prepare_registry, _rename),
+    "unregister": Walk(_prepare_registry, _unregister),
+    "gc": Walk(_prepare_gc, _gc),
 }
