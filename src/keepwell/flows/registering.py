@@ -69,10 +69,14 @@ def register_from(
         name = registry.model_name(tx, model)
         check_aliases(tx, name, aliases)
         origin = origin_of(tx, kit, source, run_id, logged_model, run_link=run_link, empty=empty)
-        made = registry.create_version(tx, call, name, origin, description=description, tags=tags, aliases=aliases)
-        return made.id
+        made.append(
+            registry.create_version(tx, call, name, origin, description=description, tags=tags, aliases=aliases)
+        )
+        return made[0].id
 
-    return registry.version_by_id(tx, once(tx, call, request, effect, str))
+    made: list[RegisteredVersion] = []
+    version = once(tx, call, request, effect, str)
+    return made[0] if made else registry.version_by_id(tx, version)
 
 
 def origin_of(

@@ -30,6 +30,9 @@ _VERSION = (
 
 _SOME_VERSIONS = _VERSION.where(versions.c.id.in_(bindparam("ids", expanding=True)))
 _NAME = select(models.c.name).where(models.c.key == bindparam("name_key"), models.c.deleted_at.is_(None))
+_LAST = select(members.c.last).where(
+    members.c.model == bindparam("of_model"), members.c.segment == bindparam("of_segment")
+)
 _HOLDING = select(champions.c.version_id).where(
     champions.c.version_id.in_(bindparam("ids", expanding=True)), champions.c.until.is_(None)
 )
@@ -68,6 +71,12 @@ def numbers(tx: Transaction, model: str, segments: Sequence[str]) -> dict[str, i
     if len(segments) <= 500:
         query = query.where(members.c.segment.in_(segments))
     return pairs(tx, query)
+
+
+def last_number(tx: Transaction, model: str, segment: str) -> int | None:
+    """Return the last number ever given to a segment, or None."""
+    found: int | None = tx.execute(_LAST, {"of_model": model, "of_segment": segment}).scalar()
+    return found
 
 
 def batch(tx: Transaction, batch_id: str) -> tuple[Batch, int] | None:

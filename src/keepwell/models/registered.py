@@ -13,7 +13,7 @@ import msgspec
 from keepwell.core import failpoints
 from keepwell.core.calls import Call
 from keepwell.core.clock import iso
-from keepwell.core.digests import check_digest, digest_json
+from keepwell.core.digests import check_digest
 from keepwell.core.errors import Conflict, InvalidInput, NotFound
 from keepwell.core.events import Event
 from keepwell.core.names import check_name, name_key
@@ -255,13 +255,19 @@ def create_version(
         "do": "models.create_version",
         "model": model,
         "manifest": origin.manifest,
-        "rest": digest_json([msgspec.to_builtins(origin), description, labels, names]),
+        "origin": msgspec.to_builtins(origin),
+        "description": description,
+        "tags": labels,
+        "aliases": names,
     }
+    new: list[RegisteredVersion] = []
 
     def effect() -> str:
-        return _create_version(tx, call, model_name(tx, model), origin, description, labels, names)
+        new.append(_create_version(tx, call, model_name(tx, model), origin, description, labels, names))
+        return new[0].id
 
-    return version_by_id(tx, once(tx, call, request, effect, str))
+    version = once(tx, call, request, effect, str)
+    return new[0] if new else version_by_id(tx, version)
 
 
 def update_version(tx: Transaction, call: Call, model: str, number: int, description: str | None) -> RegisteredVersion:
@@ -378,11 +384,11 @@ def _create_version(
     description: str | None,
     tags: Mapping[str, str],
     names: Sequence[str],
-) -> str:
+) -> RegisteredVersion:
     at = iso(call.now)
     version, batch = call.ids.new("ver"), call.ids.new("bat")
-    known = queries.numbers(tx, model, [ALL])
-    number = known.get(ALL, 0) + 1
+    last = queries.last_number(tx, model, ALL)
+    known, number = ({} if last is None else {ALL: last}), (last or 0) + 1
     member = Member(ALL, origin.manifest, 0, origin.size)
     members = told([[version, ALL, number, origin.manifest, 0, origin.size]], None, 4)
     made = Batch(
@@ -413,7 +419,14 @@ def _create_version(
         registry_store.open_alias(tx, entry.seq, model, alias, version, number, at, call.actor)
     registry_store.touch(tx, model, at)
     failpoints.reach("models.version_detailed")
-    return version
+    return RegisteredVersion(
+        id=version, model=model, number=number, manifest=origin.manifest, size=origin.size, files=origin.files,
+        source=origin.source, run_id=origin.run_id, run_link=origin.run_link, logged_model=origin.logged_model,
+        dataset_version=origin.dataset_version, code=origin.code, environment=origin.environment, state="registered",
+        stage="None", status="ready", status_message=None, description=description, created_at=call.now,
+        created_by=call.actor, updated_at=call.now, tags=dict(sorted(tags.items())),
+        aliases=sorted(names, key=registry_rules.alias_key),
+    )  # fmt: skip
 
 
 def alias_event(model: str, alias: str, version: str, number: int, before: int | None) -> Event:
