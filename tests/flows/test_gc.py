@@ -74,7 +74,7 @@ def test_the_plan_says_what_a_run_frees_and_changes_nothing(kit, clock):
     freed = gc.run(kit, ANN)
     assert (freed.rows.versions, freed.blobs, freed.bytes, freed.spared) == (1, plan.blobs, plan.bytes, 0)
     assert kit.blobs.has(young) and not kit.blobs.has(loose)
-    assert kinds(kit) == ["gc.versions_expired", "gc.condemned", "gc.freed"]
+    assert kinds(kit) == ["gc.expired", "gc.condemned", "gc.freed"]
     assert fsck(kit) == []
     again = gc.run(kit, ANN)
     assert (again.rows.versions, again.blobs) == (0, 0)

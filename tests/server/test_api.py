@@ -173,7 +173,6 @@ def furnish(served: Any, tmp_path: Path) -> Any:
         "arrival": arrival.id, "incident": arrival.incident, "batch": certified.batch, "seq": "1",
         "scoring": scoring.id, "version": good[0], "dataset-version": second.id,
         "tick": tick.id, "pipeline-run": ran.id, "step": "shout", "alias": "best", "number": "1",
-        "path...": "report.html",
     }  # fmt: skip
     served.versions = certified.versions
     return served

@@ -30,6 +30,7 @@ POINTS = {
     "track": {
         "tracking.started", "tracking.points_appended", "tracking.compacting", "tracking.compacted",
         "tracking.finished", "tracking.amending", "ledger.appended", "db.before_commit", "db.after_commit",
+    },
     "registry": {
         "upload.renamed", "models.batch_stored", "models.versions_stored", "models.version_detailed",
         "models.alias_ended", "models.alias_set", "models.alias_deleted", "models.stage_set", "models.tags_set",

@@ -182,28 +182,29 @@ def _moments(kit: Kit, retention: timedelta, grace: timedelta) -> tuple[datetime
 def _expire(tx: Transaction, call: Call, before: datetime, kit: Kit | None) -> Rows:
     """Give up rows that were deleted before a moment, and tell the ledger which."""
     batches, moment = expiry.expired(tx, iso(before)), to_ms(before)
-    if batches:
-        listed: list[list[object]] = [[one.batch, one.model, one.versions] for one in batches]
-        body = {"versions": sum(one.versions for one in batches), **_listed(listed, kit)}
-        append(tx, call, Event("gc.versions_expired", SUBJECT, body))
-        expiry.expire(tx, [one.batch for one in batches], iso(call.now))
-    origins = expiry.origins(tx)  # a deleted run or model that a version comes from stays as long as the version
+    origins = expiry.origins(tx, [one.batch for one in batches])  # a run or model that a version comes from stays
     runs = tracking.expired_runs(tx, moment, origins.runs)
+    models = tracking.expired_models(tx, moment, origins.logged_models)
+    rows = Rows(
+        versions=sum(one.versions for one in batches),
+        runs=len(runs),
+        experiments=len(tracking.expired_experiments(tx, moment, runs, models)),
+        logged_models=len(models),
+    )
+    if rows != Rows():
+        listed: list[list[object]] = [[one.batch, one.model, one.versions] for one in batches]
+        counts = {name: getattr(rows, name) for name in rows.__struct_fields__ if name != "waiting"}
+        append(tx, call, Event("gc.expired", SUBJECT, {**counts, **_listed(listed, kit)}))
+    expiry.expire(tx, [one.batch for one in batches], iso(call.now))
     append(tx, call, *(Event("run.erased", f"run:{one}") for one in runs))
     tracking.remove_runs(tx, runs)
-    models = tracking.expired_models(tx, moment, origins.logged_models)
     append(tx, call, *(Event("logged_model.erased", f"logged_model:{one}") for one in models))
     tracking.remove_models(tx, models)
     experiments = tracking.expired_experiments(tx, moment)
     append(tx, call, *(Event("experiment.erased", f"experiment:{one}") for one in experiments))
     tracking.remove_experiments(tx, experiments)
-    return Rows(
-        versions=sum(one.versions for one in batches),
-        runs=len(runs),
-        experiments=len(experiments),
-        logged_models=len(models),
-        waiting=expiry.waiting(tx, iso(before)) + tracking.waiting(tx),
-    )
+    left = expiry.waiting(tx, iso(before)) + tracking.waiting(tx)
+    return msgspec.structs.replace(rows, waiting=left)
 
 
 def _loose(kit: Kit, known: set[str], old: float) -> tuple[dict[str, int], int, int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from sqlalchemy import delete, func, select, update
@@ -44,13 +45,18 @@ class Origins(NamedTuple):
     logged_models: frozenset[str]
 
 
-def origins(tx: Transaction) -> Origins:
-    """Return the runs and logged models that a version comes from whose bytes are not given back."""
+def origins(tx: Transaction, without: Sequence[str] = ()) -> Origins:
+    """Return the runs and logged models that a version comes from whose bytes stay, but for batches that go."""
+    gone = frozenset(without)
     kept = batches.c.freed_at.is_(None)
-    runs = select(batches.c.run_id).where(kept, batches.c.run_id.is_not(None)).distinct()
+    runs = select(batches.c.id, batches.c.run_id).where(kept, batches.c.run_id.is_not(None))
     joined = details.join(versions, versions.c.id == details.c.version).join(batches, batches.c.id == versions.c.batch)
-    logged = select(details.c.logged_model).select_from(joined).where(kept, details.c.logged_model.is_not(None))
-    return Origins(frozenset(tx.scalars(runs)), frozenset(tx.scalars(logged)))
+    logged = select(batches.c.id, details.c.logged_model).select_from(joined)
+    logged = logged.where(kept, details.c.logged_model.is_not(None))
+    return Origins(
+        frozenset(str(run) for batch, run in tx.execute(runs) if batch not in gone),
+        frozenset(str(model) for batch, model in tx.execute(logged) if batch not in gone),
+    )
 
 
 def waiting(tx: Transaction, before: str) -> int:

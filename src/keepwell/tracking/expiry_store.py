@@ -45,15 +45,18 @@ def expired_models(tx: Transaction, before: int, needed: Collection[str]) -> lis
     return [one for one in tx.scalars(query) if one not in needed]
 
 
-def expired_experiments(tx: Transaction, before: int) -> list[int]:
-    """Return the numbers of experiments that were deleted before a moment and hold nothing any more."""
-    held = [
-        select(table.c.experiment).where(table.c.experiment == experiments.c.id).exists() for table in (runs, models)
-    ]
-    query = select(experiments.c.id).where(experiments.c.gone == 1, experiments.c.updated < before)
-    return list(
-        tx.scalars(query.where(experiments.c.id != DEFAULT, *(~one for one in held)).order_by(experiments.c.id))
-    )
+def expired_experiments(
+    tx: Transaction, before: int, gone_runs: Collection[str] = (), gone_models: Collection[str] = ()
+) -> list[int]:
+    """Return the numbers of experiments that were deleted before a moment and hold nothing but what goes."""
+    e = experiments.c
+    old = list(tx.scalars(select(e.id).where(e.gone == 1, e.updated < before, e.id != DEFAULT).order_by(e.id)))
+    held: set[int] = set()
+    for table, gone in ((runs, frozenset(gone_runs)), (models, frozenset(gone_models))):
+        for part in chunks(old, 500):
+            rows = tx.execute(select(table.c.experiment, table.c.id).where(table.c.experiment.in_(part)))
+            held.update(number for number, one in rows if one not in gone)
+    return [number for number in old if number not in held]
 
 
 def waiting(tx: Transaction) -> int:

@@ -508,14 +508,6 @@ def upgrade(op: Operations) -> None:  # noqa: PLR0915
     op.create_index(op.f("ix_signals_model_segment"), "signals", ["model", "segment"], unique=False)
     op.create_index(op.f("ix_signals_model_state_kind"), "signals", ["model", "state", "kind"], unique=False)
     op.create_table(
-        "tombstones",
-        sa.Column("kind", sa.String(length=16), nullable=False),
-        sa.Column("id", sa.String(length=40), nullable=False),
-        sa.Column("seq", sa.Integer(), nullable=False),
-        sa.PrimaryKeyConstraint("kind", "id", name=op.f("pk_tombstones")),
-        sqlite_with_rowid=False,
-    )
-    op.create_table(
         "tracking_numbers",
         sa.Column("name", sa.String(length=32), nullable=False),
         sa.Column("last", sa.Integer(), nullable=False),
