@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -135,14 +135,14 @@ class FolderSource:
         """Return the run: it is whole."""
         return run
 
-    def history(self, run: Run, metric: str) -> Iterator[PointRow]:
-        """Yield every point of a metric."""
-        path = self._folders[run.experiment] / run.id / "metrics" / metric
-        for line in _lines(path):
-            try:
-                yield _point(line, metric)
-            except ValueError:
-                self._lost("point", f"{run.id}/{metric}", f"The line {line[:60]!r} is no point.")
+    def history(self, run: Run, metrics: Sequence[str]) -> Iterator[PointRow]:
+        """Yield every point of some metrics."""
+        for metric in metrics:
+            for line in _lines(self._folders[run.experiment] / run.id / "metrics" / metric):
+                try:
+                    yield _point(line, metric)
+                except ValueError:
+                    self._lost("point", f"{run.id}/{metric}", f"The line {line[:60]!r} is no point.")
 
     def models(self, experiment: Experiment) -> Iterator[Model]:
         """Yield the logged models of an experiment."""

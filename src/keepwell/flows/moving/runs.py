@@ -108,23 +108,15 @@ def _prepared(carrying: Carrying, run: Run, known: Known | None) -> Prepared | N
     except NotFound as error:
         carrying.notes("run", run.id, error.message)
         return None
-    points: list[PointRow] = []
+    wanted: list[str] = []
     for name, (_, step, at) in run.latest.items():
         if not 0 < len(name) <= LONGEST_NAME or not name.isprintable():
             carrying.notes("metric", f"{run.id}/{name}", "Its name is longer than 250 characters, or unreadable.")
         elif latest.get(name) != (step, at) or carrying.recheck:
-            points += _history(carrying, run, name)
+            wanted.append(name)
+    points = list(carrying.source.history(run, wanted)) if wanted else []
     place = Place("run", run.id, run.uri, run.experiment)
     return Prepared(run, ours, stamp, here, points, store_files(carrying, place, files))
-
-
-def _history(carrying: Carrying, run: Run, name: str) -> list[PointRow]:
-    try:
-        return list(carrying.source.history(run, name))
-    except NotFound as error:
-        carrying.notes("metric", f"{run.id}/{name}", f"Only its latest value is carried: {error.message}")
-        value, step, at = run.latest[name]
-        return [(name, value, step, at)]
 
 
 def _write(carrying: Carrying, prepared: Prepared, number: int, known: Known | None) -> None:

@@ -66,13 +66,18 @@ class ServerSource:
         """Return a run with the models that it read, which a search leaves away."""
         return _run(self._client.get(f"{_API}/runs/get", run_id=run.id).get("run", {}))
 
-    def history(self, run: Run, metric: str) -> Iterator[PointRow]:
-        """Yield every point of a metric."""
-        found = self._pages(
-            "GET", f"{_API}/metrics/get-history", "metrics", run_id=run.id, metric_key=metric, max_results=_HISTORY
-        )
-        for one in found:
-            yield metric, _value(one.get("value", 0.0)), int(one.get("step", 0)), int(one.get("timestamp", 0))
+    def history(self, run: Run, metrics: Sequence[str]) -> Iterator[PointRow]:
+        """Yield every point of some metrics; of one that the server does not give its latest."""
+        for metric in metrics:
+            found = self._pages(
+                "GET", f"{_API}/metrics/get-history", "metrics", run_id=run.id, metric_key=metric, max_results=_HISTORY
+            )
+            try:
+                for one in found:
+                    yield metric, _value(one.get("value", 0.0)), int(one.get("step", 0)), int(one.get("timestamp", 0))
+            except NotFound as error:
+                self._lost("metric", f"{run.id}/{metric}", f"Only its latest value is carried: {error.message}")
+                yield metric, *run.latest[metric]
 
     def models(self, experiment: Experiment) -> Iterator[Model]:
         """Yield the logged models of an experiment; a server before 3.0 has none."""

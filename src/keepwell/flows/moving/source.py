@@ -179,8 +179,8 @@ class Source(Protocol):
     def whole(self, run: Run) -> Run:
         """Return a run with what a list of runs may leave away."""
 
-    def history(self, run: Run, metric: str) -> Iterable[PointRow]:
-        """Return every point of a metric."""
+    def history(self, run: Run, metrics: Sequence[str]) -> Iterable[PointRow]:
+        """Return every point of some metrics."""
 
     def models(self, experiment: Experiment) -> Iterable[Model]:
         """Return the logged models of an experiment."""
