@@ -26,7 +26,7 @@ from keepwell.tracking.foreign import Known
 
 KIND, VERSION = "registered", "version"
 _PROMPT = "mlflow.prompt.is_prompt"
-_IN_RUN = re.compile(r"(?:^runs:/|/)([0-9a-f]{32})(?:/artifacts)?(?:/(.*))?\Z")
+_IN_RUN = re.compile(r"(?:^runs:/|/)([0-9a-f]{32}|run_[0-9a-z]{26})(?:/artifacts)?(?:/(.*))?\Z")
 _REFUSED = (InvalidInput, NotFound, Conflict)
 
 
@@ -223,7 +223,8 @@ def _of_run(tx: Transaction, version: Version) -> list[Kept]:
     found = _IN_RUN.search(version.uri) or _IN_RUN.search(version.source)
     if found is None:
         return []
-    run = foreign.known(tx, ORIGIN, "run", [found[1]]).get(found[1])
+    known = foreign.known(tx, ORIGIN, "run", [found[1], version.run or ""])
+    run = known.get(found[1]) or known.get(version.run or "")  # a store that was moved in itself names older ids
     if run is None:
         return []
     folder = names.path_of(found[2].strip("/")) if found[2] and found[2].strip("/") else ""

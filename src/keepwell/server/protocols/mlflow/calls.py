@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
@@ -13,6 +14,7 @@ from keepwell.core.ids import check_id
 from keepwell.server.protocols.mlflow.errors import missing, say
 from keepwell.server.protocols.mlflow.fields import Field, Given, read_fields, read_request
 from keepwell.server.routing import Ask, Dialect, Method, Reply, Route
+from keepwell.tracking import foreign
 
 PREFIXES = ("/api/2.0/mlflow", "/api/3.0/mlflow", "/ajax-api/2.0/mlflow", "/ajax-api/3.0/mlflow")
 FILES = ("/api/2.0/mlflow-artifacts", "/ajax-api/2.0/mlflow-artifacts")
@@ -28,6 +30,8 @@ Handler: TypeAlias = Callable[[Ask[None, Any], Given], object]
 """Takes the request and its checked fields, returns what is sent as JSON."""
 
 EMPTY = Reply(b"{}")
+_FOREIGN = re.compile(r"[0-9a-f]{32}\Z")
+"""Ids of runs as MLflow makes them; none made here looks so."""
 
 
 def call(
@@ -66,6 +70,7 @@ def _run(handler: Handler, fields: tuple[Field, ...], ask: Ask[None, Any]) -> Re
     found = read_fields({**ask.body, **ask.path} if ask.path else ask.body, fields)
     run_id = found.get("run_id")
     if run_id is not None:
+        found["run_id"] = run_id = _carried(ask, run_id)
         check_known(run_id)
     try:
         answer = handler(ask, found)
@@ -76,6 +81,15 @@ def _run(handler: Handler, fields: tuple[Field, ...], ask: Ask[None, Any]) -> Re
     if isinstance(answer, Reply):
         return answer
     return EMPTY if answer is None else Reply(msgspec.json.encode(answer))
+
+
+def _carried(ask: Ask[None, Any], run_id: str) -> str:
+    """Return the id here of a run that was carried from a store of MLflow, when that is what is asked for."""
+    if not _FOREIGN.match(run_id):
+        return run_id
+    with ask.read() as tx:
+        there = foreign.known(tx, "mlflow", "run", [run_id]).get(run_id)
+    return run_id if there is None else there.ours
 
 
 def check_known(run_id: str) -> None:
