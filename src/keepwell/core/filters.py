@@ -145,6 +145,9 @@ _TOKEN = re.compile(
 )
 _ITEM = re.compile(r"""\s*(?:'((?:[^']|'')*)'|"([^"]*)")\s*(,|\Z)""")
 _LONGEST = 100_000
+MOST_COMPARISONS = 40
+MOST_ORDERS = 10
+"""A search joins a table for each; SQLite joins 64 at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,6 +179,8 @@ def parse_filter(text: str | None, kind: Kind) -> tuple[Comparison, ...]:
             place += 1
         place, comparison = _comparison(tokens, place, kind)
         found.append(comparison)
+        if len(found) > MOST_COMPARISONS:
+            raise InvalidInput(f"The filter has more than {MOST_COMPARISONS} comparisons.", where="filter")
     return tuple(found)
 
 
@@ -186,6 +191,8 @@ def parse_order(clauses: Sequence[str], kind: Kind) -> tuple[Order, ...]:
         InvalidInput: a clause is not of the grammar, names what cannot be ordered by, or is there twice.
     """
     found: list[Order] = []
+    if len(clauses) > MOST_ORDERS:
+        raise InvalidInput(f"There are more than {MOST_ORDERS} order_by clauses.", where="order_by")
     for clause in clauses:
         order = _order(clause, kind)
         if any((o.entity, o.key) == (order.entity, order.key) for o in found):

@@ -21,6 +21,7 @@ STATUS_WORDS = {1: "LOGGED_MODEL_PENDING", 2: "LOGGED_MODEL_READY", 3: "LOGGED_M
 OUR_STATUS: dict[str, ModelStatus] = {"LOGGED_MODEL_PENDING": "pending", "LOGGED_MODEL_READY": "ready",
                                       "LOGGED_MODEL_UPLOAD_FAILED": "failed"}  # fmt: skip
 MOST = 50
+MOST_ORDERS, MOST_DATASETS = 10, 100
 _BAD = ("/", ":", ".", "%", '"', "'")
 
 
@@ -92,6 +93,8 @@ def search(ask: Asked, given: Given) -> object:
     """Return logged models that a filter describes."""
     datasets = [_dataset(item) for item in given.get("datasets", ())]
     orders = [_order(item) for item in given.get("order_by", ())]
+    if len(orders) > MOST_ORDERS or len(datasets) > MOST_DATASETS:
+        raise invalid(f"A search has at most {MOST_ORDERS} order_by clauses and {MOST_DATASETS} datasets.")
     most = checks.check_results(given.get("max_results") or MOST)
     asked = {
         "experiment_ids": given["experiment_ids"],
