@@ -107,3 +107,20 @@ def test_inputs_and_artifacts_name_digests() -> None:
         rules.accept_inputs([Input(kind="file", name="d")] * 10_001)
     with pytest.raises(InvalidInput, match="must be text"):
         rules.accept_tags({"a": 1})  # type: ignore[dict-item]
+
+
+@pytest.mark.parametrize("text", ["\ud800", "a\0b", "x" * 100_001])
+def test_text_that_no_database_keeps(text: str) -> None:
+    with pytest.raises(InvalidInput):
+        rules.accept_tags({"t": text})
+    with pytest.raises(InvalidInput):
+        rules.accept_param_texts({"p": text})
+    with pytest.raises(InvalidInput):
+        rules.accept_tags({text: "t"})
+
+
+def test_native_values_as_text() -> None:
+    given = {"a": "x", "b": 0.1, "c": True, "d": None, "e": [1, "y"]}
+    assert rules.accept_param_texts(given) == {
+        "a": ("x", False), "b": ("0.1", True), "c": ("true", True), "d": ("null", True), "e": ('[1, "y"]', True)
+    }  # fmt: skip

@@ -14,6 +14,7 @@ from collections.abc import Iterable
 
 from keepwell.core.errors import InvalidInput
 
+_ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}\Z")
 
 
@@ -40,8 +41,7 @@ def canonical_json(value: object) -> bytes:
     """
     try:
         _refuse_other_keys(value)
-        text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
-        return text.encode()
+        return _ENCODER.encode(value).encode()
     except (TypeError, ValueError, RecursionError) as error:
         raise InvalidInput(f"This value cannot be recorded: {error}.") from error
 

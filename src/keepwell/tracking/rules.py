@@ -73,7 +73,20 @@ def accept_tags(tags: Mapping[str, str]) -> dict[str, str]:
     for name, value in _bounded(tags, "tags").items():
         if not isinstance(value, str):
             raise InvalidInput(f"The tag {name!r} must be text.", where="tags")
+        if len(value) > LONGEST_VALUE or not _is_proper(value):
+            raise InvalidInput(
+                f"The tag {name!r} is proper text of at most {LONGEST_VALUE:,} characters.", where="tags"
+            )
     return {_label(name, "tag"): str(mask(name, value)) for name, value in tags.items()}
+
+
+def _is_proper(text: str) -> bool:
+    """Tell whether a text can be stored: it holds no half of a character, and no NUL, which PostgreSQL has none of."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return "\0" not in text
 
 
 def accept_metrics(metrics: Mapping[str, float | None]) -> dict[str, float | Mark]:
@@ -217,8 +230,9 @@ def texts_of(accepted: Mapping[str, object]) -> dict[str, tuple[str, bool]]:
 
 
 def _bounded_text(text: tuple[str, bool], name: str) -> tuple[str, bool]:
-    if len(text[0]) > LONGEST_VALUE:
-        raise InvalidInput(f"The value of {name!r} is longer than {LONGEST_VALUE:,} characters.", where="params")
+    if len(text[0]) > LONGEST_VALUE or not _is_proper(text[0]):
+        said = f"The value of {name!r} is proper text of at most {LONGEST_VALUE:,} characters, and none is NUL."
+        raise InvalidInput(said, where="params")
     return text
 
 
@@ -298,7 +312,11 @@ def accept_datasets(datasets: Sequence[DatasetInput]) -> list[DatasetInput]:
             raise InvalidInput(
                 "A dataset has a name of 1 to 500 and a digest of 1 to 100 characters.", where="datasets"
             )
-        if any(len(text or "") > 1 << 24 for text in (one.source, one.schema, one.profile)):
+        texts = [text or "" for text in (one.name, one.digest, one.source_type, one.source, one.schema, one.profile)]
+        accept_tags(one.tags)
+        if not all(map(_is_proper, texts)):
+            raise InvalidInput("The description of a dataset is no proper text.", where="datasets")
+        if any(len(text) > 1 << 24 for text in texts):
             raise InvalidInput("The description of a dataset is longer than 16 MiB.", where="datasets")
         found.setdefault((one.name, one.digest), one)
     return list(found.values())
