@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import io
+import math
 import pickletools
 import re
 import struct
@@ -31,6 +32,9 @@ _MARKS: tuple[tuple[Kind, int, bytes], ...] = (
     ("lightgbm", 0, b"tree\r\n"),
 )  # fmt: skip
 _NAMED = re.compile(r"[A-Za-z_][\w.]* [A-Za-z_][\w.]*\Z")
+_PLAIN_ARRAY = re.compile(
+    rb"\{'descr': '[<>|=]?[biufc?][0-9]{0,2}', 'fortran_order': (?:True|False), 'shape': \(([0-9, ]*)\), \} *\n"
+)
 _STORED = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 _COMPRESSED = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"\x04\x22\x4d\x18", b"\x28\xb5\x2f\xfd", b"\x78\x01", b"\x78\x9c",
                b"\x78\xda", b"\x78\x5e", b"\x5d\x00\x00")  # fmt: skip
@@ -49,6 +53,12 @@ def kind_of(place: Path) -> Kind:
     if head.startswith(b"PK"):
         return _kind_of_zip(place)
     return kind_of_bytes(head, size)
+
+
+def is_zip(place: Path) -> bool:
+    """Tell whether a file begins as a zip archive does."""
+    with place.open("rb", buffering=0) as file:
+        return file.read(2) == b"PK"
 
 
 def kind_of_bytes(head: bytes, size: int) -> Kind:
@@ -186,6 +196,9 @@ def holds_objects(data: bytes, size: int) -> bool:
     Raises:
         Damaged: it is not such a file, or its shape says more than it holds.
     """
+    plain = _PLAIN_ARRAY.match(data, 10)
+    if plain is not None and data[:8] == b"\x93NUMPY\x01\x00":
+        return _fits(math.prod(int(part) for part in plain[1].split(b",") if part.strip()), size)
     try:
         long = data[6] >= 2
         length = struct.unpack_from("<I" if long else "<H", data, 8)[0]
@@ -201,9 +214,14 @@ def holds_objects(data: bytes, size: int) -> bool:
             items *= length_of
     except (ValueError, SyntaxError, KeyError, TypeError, IndexError, struct.error, RecursionError, MemoryError):
         raise Damaged("An array of the model has no readable header.") from None
+    return _fits(items, size) or _of_objects(descr)
+
+
+def _fits(items: int, size: int) -> bool:
+    """Refuse an array that says it has more items than its file has bytes; return False."""
     if items > size:
         raise Damaged(f"An array of the model says it has {items:,} items; its file has {size:,} bytes.")
-    return _of_objects(descr)
+    return False
 
 
 def _of_objects(descr: object) -> bool:

@@ -48,8 +48,10 @@ def demand(needs: Sequence[tuple[str, str]], what: str) -> None:
             raise NotInstalled(f"{what} needs {module}, which is not installed: pip install '{install}'.")
 
 
-def texts(lines: Sequence[str]) -> dict[str, str]:
-    """Return the texts of requirements.txt, conda.yaml and python_env.yaml."""
+@functools.lru_cache(maxsize=256)
+def texts(packages: tuple[str, ...]) -> dict[str, str]:
+    """Return the texts of requirements.txt, conda.yaml and python_env.yaml that pin distributions."""
+    lines = pinned(packages)
     python = platform.python_version()
     listed = "\n".join(lines)
     pip = "\n".join(f"    - {line}" for line in lines)

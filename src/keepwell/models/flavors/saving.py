@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -97,7 +98,7 @@ def _describe(
     facts: dict[str, Any],
     found: Mapping[str, Any],
 ) -> None:
-    texts = requirements.texts(requirements.pinned(packages))
+    texts = dict(requirements.texts(tuple(packages)))
     about: dict[str, Any] = dict(facts)
     if written.loader is not None:
         flavors["python_function"] = _python_function(written)
@@ -110,7 +111,17 @@ def _describe(
         about["keepwell"] = dict(found)
     texts[mlmodel.NAME] = mlmodel.text({**about, "flavors": flavors})
     for name, text in texts.items():
-        (place / name).write_text(text, encoding="utf-8")
+        _write(f"{place}/{name}", text.encode("utf-8", "surrogatepass"))
+
+
+def _write(place: str, data: bytes) -> None:
+    handle = os.open(place, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
+    try:
+        view = memoryview(data)
+        while view:
+            view = view[os.write(handle, view) :]
+    finally:
+        os.close(handle)
 
 
 def _python_function(written: Written) -> dict[str, Any]:
