@@ -12,7 +12,7 @@ from keepwell.tracking.model import Run
 
 MOST = 50
 """So many runs are compared at once."""
-DRAWN_AT_ONCE = 4
+DRAWN_AT_ONCE = 3
 """So many charts are drawn by the server at once; scripts draw the others as they come into sight."""
 SYSTEM = "system/"
 
