@@ -27,6 +27,7 @@ from tests.flows.moving_stores import (
 )
 
 from keepwell.core import failpoints
+from keepwell.core.digests import digest_bytes
 from keepwell.core.errors import Conflict, Denied, InvalidInput, NotFound, NotSupported, Unauthenticated, Unavailable
 from keepwell.flows.fsck import fsck
 from keepwell.flows.kit import Kit
@@ -443,6 +444,11 @@ def test_the_command_tells_writes_a_report_and_finds_old_ids(tmp_path: Path) -> 
     again = json.loads(run("mlflow", str(store), "--json", "--report", str(tmp_path / "report.json")).stdout)
     assert again["counts"]["runs"] == 0 and again["counts"]["unchanged"] == 6
     assert json.loads((tmp_path / "report.json").read_text()) == again
+    digest = digest_bytes((tmp_path / "report.json").read_bytes())
+    listed = [sys.executable, "-m", "keepwell", "audit", "list", "--kind", "import.finished", "--json", "--home"]
+    assert (
+        digest in subprocess.run([*listed, str(tmp_path / "home")], capture_output=True, text=True, check=True).stdout
+    )
     theirs = next(f.parent.name for f in store.rglob("meta.yaml") if "run_name: grid" in f.read_text())
     assert run("find", theirs).stdout.startswith("run_")
     missing = run("find", "nothing")

@@ -40,8 +40,6 @@ def mlflow_command(
     SOURCE is a tracking server (http(s)://host:port), a folder `mlruns`, or a database `mlflow.db`. Run it again to
     carry what is new, or to go on after an interruption: nothing is carried twice.
     """
-    import msgspec
-
     from keepwell.core.errors import InvalidInput
     from keepwell.flows.moving.carry import carry, open_source
     from keepwell.flows.moving.report import Notes
@@ -57,7 +55,7 @@ def mlflow_command(
     file = report_file or kit.home / "imports" / f"mlflow-{done.started_at[:19].replace(':', '')}.json"
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_bytes(msgspec.json.format(msgspec.json.encode(done), indent=2) + b"\n")
+        file.write_bytes(done.encoded())
     except OSError as error:
         raise InvalidInput(f"The report cannot be written to {file}: {error.strerror}.", where="--report") from None
     if as_json:

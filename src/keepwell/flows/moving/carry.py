@@ -192,9 +192,8 @@ def _finished(carrying: Carrying, report: Report) -> Report:
         more_not_carried=dict(notes.more),
         others=dict(carrying.source.others()),
     )
-    digest = kit.blobs.put(msgspec.json.encode(done))
     body = {
-        "report": digest,
+        "report": digest_bytes(done.encoded()),
         "counts": msgspec.to_builtins(carrying.counts),
         "not_carried": len(notes.lost) + notes.more.total(),
     }

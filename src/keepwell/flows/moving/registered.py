@@ -7,8 +7,9 @@ import re
 from keepwell.core import failpoints
 from keepwell.core.calls import Call
 from keepwell.core.clock import LATEST_MS, iso_ms
-from keepwell.core.digests import canonical_json, digest_json
+from keepwell.core.digests import digest_json
 from keepwell.core.errors import Conflict, InvalidInput, KeepwellError, NotFound
+from keepwell.core.manifests import File, write_manifest
 from keepwell.core.names import name_key
 from keepwell.core.secrets import hide_credentials
 from keepwell.core.segments import ALL
@@ -160,14 +161,15 @@ def _register(
     carrying: Carrying, tx: Transaction, call: Call, name: str, version: Version, files: list[Kept],
     tags: dict[str, str],
 ) -> None:  # fmt: skip
-    manifest = canonical_json([list(one) for one in sorted(files)])
+    carrying.kit.blobs.keep(*(digest for _, digest, _ in files))
+    manifest = write_manifest(File(*one) for one in files)
     digest = carrying.kit.blobs.put(manifest)
     run = foreign.known(tx, ORIGIN, "run", [version.run]).get(version.run) if version.run else None
     told = {"mlflow.imported.user": names.label(version.user or "")}
     if version.created is not None and 0 <= version.created <= LATEST_MS:
         told["mlflow.imported.created_at"] = iso_ms(version.created)
     origin = Origin(
-        manifest=digest, size=len(manifest), source=_one_line(version.source),
+        manifest=digest, size=len(manifest), files=len(files), source=_one_line(version.source),
         run_id=run.ours if run else None, run_link=_one_line(version.run_link), logged_model=version.model,
     )  # fmt: skip
     made = registry.create_version(
@@ -188,8 +190,8 @@ def _fill_up(carrying: Carrying, tx: Transaction, call: Call, name: str, number:
     if last >= number:
         raise Conflict(f"The number {number} is given here already, to a version that is deleted.")
     if last + 1 < number:
-        digest = carrying.kit.blobs.put(b"[]")
-        made = [registry.create_version(tx, call, name, Origin(manifest=digest, size=2)).id
+        digest = carrying.kit.blobs.put(write_manifest(()))
+        made = [registry.create_version(tx, call, name, Origin(manifest=digest, size=2, files=0)).id
                 for _ in range(last + 1, number)]  # fmt: skip
         registry.delete_versions(tx, call, made, "It is deleted where it came from.")
 

@@ -66,6 +66,10 @@ class Report(msgspec.Struct, kw_only=True):
     more_not_carried: dict[str, int] = {}
     others: dict[str, int] = {}
 
+    def encoded(self) -> bytes:
+        """Return the report as the file that is kept of it; the ledger has its digest."""
+        return msgspec.json.format(msgspec.json.encode(self), indent=2) + b"\n"
+
 
 Progress = Callable[[Counts, str], None]
 """Told how much is carried, and what is being carried now."""
