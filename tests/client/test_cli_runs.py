@@ -1,0 +1,72 @@
+"""`keepwell runs`: filter, order, compare, delete, restore, download."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+import keepwell
+from keepwell.cli import cli
+from keepwell.core.errors import InvalidInput, NotFound
+
+
+def run(home: Path, *words: str) -> Result:
+    return CliRunner().invoke(cli, [*words, "--home", str(home)], catch_exceptions=False)
+
+
+@pytest.fixture
+def two(home: Path) -> list[str]:
+    """Two finished runs of one experiment."""
+    keepwell.set_experiment("trees")
+    made = []
+    for depth in (3, 5):
+        with keepwell.start_run(f"d{depth}", params={"depth": depth, "rate": 0.1}) as one:
+            keepwell.log_metric("loss", 1 / depth)
+            keepwell.log_text(f"depth {depth}", "notes/a.txt")
+        made.append(one.id)
+    assert keepwell.flush(30)
+    return made
+
+
+def test_runs_are_searched_and_ordered(home: Path, two: list[str]) -> None:
+    def names(*words: str) -> list[str]:
+        return [one["name"] for one in json.loads(run(home, "runs", "list", "--json", *words).stdout)]
+
+    assert names("--order", "metrics.loss ASC") == ["d5", "d3"]
+    assert names("--filter", "params.depth = '3'", "--experiment", "trees") == ["d3"]
+    assert names("--filter", "metrics.loss > 5") == []
+    assert "d3" in run(home, "runs", "list", "--experiment", "trees").stdout
+    with pytest.raises(InvalidInput):
+        run(home, "runs", "list", "--filter", "loss >")
+    with pytest.raises(NotFound):
+        run(home, "runs", "list", "--experiment", "nowhere")
+    with pytest.raises(InvalidInput):
+        run(home, "runs", "list", "--filter", "metrics.loss > 0", "--model", "m")
+
+
+def test_runs_are_compared_by_what_differs(home: Path, two: list[str]) -> None:
+    told = json.loads(run(home, "runs", "compare", *two, "--json").stdout)
+    assert told["runs"] == two and told["values"]["param depth"] == [3, 5]
+    assert "param rate" not in told["values"] and "metric loss" in told["values"]
+    assert "param rate" in run(home, "runs", "compare", *two, "--all").stdout
+    with pytest.raises(InvalidInput):
+        run(home, "runs", "compare", two[0])
+
+
+def test_runs_are_deleted_and_restored(home: Path, two: list[str]) -> None:
+    assert "1 run is deleted" in run(home, "runs", "delete", two[0]).stdout
+    listed = json.loads(run(home, "runs", "list", "--deleted", "--json").stdout)
+    assert [one["id"] for one in listed] == [two[0]]
+    assert "deleted" in run(home, "runs", "show", two[0]).stdout
+    assert json.loads(run(home, "runs", "restore", two[0], "--json").stdout) == {"restored": [two[0]]}
+    assert json.loads(run(home, "runs", "list", "--deleted", "--json").stdout) == []
+
+
+def test_artifacts_are_downloaded(home: Path, two: list[str], tmp_path: Path) -> None:
+    assert "1 files" in run(home, "runs", "download", two[1], str(tmp_path / "out")).stdout
+    assert (tmp_path / "out/notes/a.txt").read_text() == "depth 5"
+    told = run(home, "runs", "download", two[1], str(tmp_path / "two"), "--path", "notes/a.txt", "--json")
+    assert json.loads(told.stdout)["files"] == 1 and (tmp_path / "two/notes/a.txt").is_file()
