@@ -234,3 +234,33 @@ def test_importing_keepwell_loads_nothing_heavy() -> None:
 
 def test_a_moment_is_in_milliseconds() -> None:
     assert 1_700_000_000_000 < session.milliseconds() < 5_000_000_000_000
+
+
+def test_what_differs_from_the_commit_is_kept_without_its_secrets(home: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "project"
+    folder.mkdir()
+
+    def git(*words: str) -> None:
+        named = ("-c", "user.name=a", "-c", "user.email=a@example.org")
+        subprocess.run(["git", *named, *words], cwd=folder, check=True, capture_output=True)
+
+    (folder / "train.py").write_text("import keepwell\nrun = keepwell.start_run()\nprint(run.id)\n")
+    git("init", "-q")
+    git("add", ".")
+    git("commit", "-qm", "first")
+    git("remote", "add", "origin", "https://ci:canary-1@git.example/x.git")
+    with (folder / "train.py").open("a") as file:
+        file.write(
+            "api_key = 'canary-2'\nrate = 0.5\nurl = 'https://u:canary-3@h/'\ntoken = 'ghp_canary4canary4canary4'\n"
+        )
+    environment = {"KEEPWELL_HOME": str(home), "PATH": "/usr/bin:/bin", "PYTHONPATH": ":".join(sys.path)}
+    for _ in range(2):
+        done = subprocess.run(
+            [sys.executable, "train.py"], cwd=folder, capture_output=True, text=True, env=environment, check=True
+        )
+        assert done.stderr == ""
+    found = reading.get_run(done.stdout.strip())
+    assert found.code.dirty and found.code.commit and found.code.remote == "https://(hidden)@git.example/x.git"
+    patch = reading.download_artifacts(found.id, "code/changes.patch", tmp_path / "out").read_text()
+    assert "+rate = 0.5" in patch and "+api_key = (hidden)" in patch
+    assert not [f for f in home.rglob("*") if f.is_file() and b"canary" in f.read_bytes()]

@@ -245,3 +245,19 @@ def test_calls_errors_and_events_are_values() -> None:
     assert str(InvalidInput("Bad.", where="a:3", code="odd")) == "a:3: Bad."
     assert InvalidInput("Bad.", code="odd").code == "odd"
     assert Event("a.made", "a:1").body == {}
+
+
+def test_secrets_in_a_text_are_hidden() -> None:
+    from keepwell.core.secrets import hide_secrets
+
+    for said, shown in (
+        ("api_key = 'abc'", "api_key = (hidden)"),
+        ('  "db_password": "abc",', '  "db_password": (hidden)'),
+        ("+AWS_SECRET=abc def", "+AWS_SECRET=(hidden)"),
+        ("max_tokens = 4", "max_tokens = 4"),
+        ("see https://u:p@h/x", "see https://(hidden)@h/x"),
+        ("use ghp_" + "a" * 36 + " here", "use (hidden) here"),
+        ("kwt_" + "a" * 43, "(hidden)"),
+        ("a = b\nc = d", "a = b\nc = d"),
+    ):
+        assert hide_secrets(said) == shown

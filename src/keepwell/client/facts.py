@@ -10,7 +10,7 @@ import msgspec
 
 from keepwell.client.sender import Facts
 from keepwell.core.digests import digest_bytes
-from keepwell.tracking.code import code_version
+from keepwell.tracking.code import changes_of, code_version
 from keepwell.tracking.machine import describe_environment, machine_of
 from keepwell.tracking.model import Code
 
@@ -19,6 +19,7 @@ class _Kept(msgspec.Struct, frozen=True):
     code: Code
     machine: dict[str, object]
     environment: bytes
+    changes: bytes = b""
 
 
 def gather(session: Path, code: Path) -> Facts:
@@ -28,7 +29,9 @@ def gather(session: Path, code: Path) -> Facts:
         session: the session's folder.
         code: the folder of the code that runs.
     """
-    kept = _Kept(code_version(code), machine_of(), describe_environment())
+    version = code_version(code)
+    changes = changes_of(code) if version.dirty else b""
+    kept = _Kept(version, machine_of(), describe_environment(), changes)
     with contextlib.suppress(OSError):
         (session / "facts").write_bytes(msgspec.msgpack.encode(kept))
     return _facts(kept)
@@ -52,5 +55,11 @@ def code_folder() -> Path:
 
 
 def _facts(kept: _Kept) -> Facts:
-    digest = digest_bytes(kept.environment)
-    return Facts({"code": kept.code, "machine": kept.machine, "environment": digest}, kept.environment)
+    start: dict[str, object] = {
+        "code": kept.code,
+        "machine": kept.machine,
+        "environment": digest_bytes(kept.environment),
+    }
+    if kept.changes:
+        start["changes"] = digest_bytes(kept.changes)
+    return Facts(start, tuple(filter(None, (kept.environment, kept.changes))))

@@ -31,12 +31,12 @@ class Facts:
     """What is recorded of the process, once.
 
     Attributes:
-        start: fields of `wire.Start` that every run of it gets: code, environment, machine.
-        environment: the description that `start` names by its digest.
+        start: fields of `wire.Start` that every run of it gets: code, environment, machine, changes.
+        blobs: bytes that `start` names by their digests.
     """
 
     start: dict[str, object] = field(default_factory=dict)
-    environment: bytes = b""
+    blobs: tuple[bytes, ...] = ()
 
 
 @dataclass(slots=True)
@@ -63,6 +63,7 @@ class Courier:
         self._reader = Reader(folder, self._acked.read())
         self._start = self._reader.position
         self._piece: Piece | None = None
+        self._carried = False
 
     @property
     def position(self) -> Position:
@@ -120,12 +121,14 @@ class Courier:
     def _send_ops(self, ops: list[tuple[int, wire.Op]]) -> None:
         if not ops:
             return
-        environments: list[bytes] = []
-        if any(isinstance(op, wire.Start) for _, op in ops):
+        blobs: list[bytes] = []
+        starts = any(isinstance(op, wire.Start) and not op.resume for _, op in ops)
+        if starts:
             facts = self._facts()
             ops = [(seq, _with(op, facts)) for seq, op in ops]
-            environments = [facts.environment] if facts.environment else []
-        self._send(wire.Batch(self.folder.name, ops, environments))
+            blobs = [] if self._carried else list(facts.blobs)
+        self._send(wire.Batch(self.folder.name, ops, blobs))
+        self._carried = self._carried or starts
 
     def _send(self, batch: wire.Batch) -> None:
         try:
@@ -284,7 +287,7 @@ class Sender:
 
 def replace_ops(batch: wire.Batch, ops: list[tuple[int, wire.Op]]) -> wire.Batch:
     """Return a batch with other operations."""
-    return wire.Batch(batch.session, ops, batch.environments)
+    return wire.Batch(batch.session, ops, batch.blobs)
 
 
 def send_all(courier: Courier, *, tries: int, draw: random.Random) -> int:

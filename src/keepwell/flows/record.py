@@ -26,7 +26,8 @@ from keepwell.tracking.model import DatasetInput, Run, Series
 
 SESSION_TAG, PARENT_TAG = "keepwell.session", "mlflow.parentRunId"
 CONTEXT_TAG, VERSION_TAG = "mlflow.data.context", "keepwell.version"
-MOST_ENVIRONMENT = 1 << 20
+MOST_BLOB = 1 << 20
+PATCH = "code/changes.patch"
 MOST_EXPERIMENTS = 50_000
 
 
@@ -56,11 +57,11 @@ def record(kit: Kit, call: Call, batch: wire.Batch) -> wire.Outcome:
         InvalidInput: the session's id is none.
     """
     check_session(batch.session)
-    for description in batch.environments:
-        if len(description) > MOST_ENVIRONMENT:
-            raise InvalidInput("The description of an environment is at most 1 MiB.", where="environments")
-        kit.blobs.put(description)
-    blobs = {seq: (kit.blobs.put(op.data), len(op.data)) for seq, op in batch.ops if isinstance(op, wire.Put)}
+    for data in batch.blobs:
+        if len(data) > MOST_BLOB:
+            raise InvalidInput("What a batch carries for its starts is at most 1 MiB each.", where="blobs")
+        kit.blobs.put(data)
+    blobs = dict(_kept(kit, batch.ops))
     shared = _Batch(batch.session, blobs)
     last = batch.ops[-1][0] if batch.ops else 0
     try:
@@ -73,6 +74,17 @@ def record(kit: Kit, call: Call, batch: wire.Batch) -> wire.Outcome:
         shared.experiments.clear()
         return wire.Outcome(last, list(_one_by_one(kit, call, shared, batch.ops)))
     return wire.Outcome(last)
+
+
+def _kept(kit: Kit, ops: list[tuple[int, wire.Op]]) -> Iterator[tuple[int, tuple[str, int]]]:
+    """Yield the digest and size of what small artifacts hold, and of patches that are there, by the operation."""
+    for seq, op in ops:
+        if isinstance(op, wire.Put):
+            yield seq, (kit.blobs.put(op.data), len(op.data))
+        elif isinstance(op, wire.Start) and op.changes is not None:
+            size = kit.blobs.size(check_digest(op.changes))
+            if size is not None:
+                yield seq, (op.changes, size)
 
 
 def keep(kit: Kit, call: Call, run: str, path: str, digest: str, size: int) -> None:
@@ -204,6 +216,8 @@ def _do(tx: Transaction, call: Call, shared: _Batch, seq: int, op: wire.Op) -> N
     match op:
         case wire.Start():
             _start(tx, call, shared, op)
+            if op.changes is not None and seq in shared.blobs:
+                tracking.put_artifact(tx, call, op.run, PATCH, *shared.blobs[seq])
         case wire.Log():
             for name in op.without:
                 _take_away(tx, call, op.run, name)

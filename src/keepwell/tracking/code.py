@@ -8,13 +8,14 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from keepwell.core.secrets import hide_credentials
+from keepwell.core.secrets import hide_credentials, hide_secrets
 from keepwell.tracking.model import Code
 
 _SECONDS = 20
 _SOURCES = frozenset({".py", ".r", ".sql", ".yaml", ".yml", ".toml", ".sh", ".jl", ".js", ".ipynb"})
 _MOST_FILES = 2_000
 _MOST_BYTES = 4 << 20
+_MOST_PATCH = 512 << 10
 _QUIET = ("-c", "core.fsmonitor=false", "-c", "core.hooksPath=/dev/null", "-c", "core.quotePath=false")
 
 
@@ -39,6 +40,19 @@ def code_version(folder: Path) -> Code:
         diff=_difference(root, status, commit is not None) if status else None,
         remote=hide_credentials(remote.decode("utf-8", "replace").strip()) if remote else None,
     )
+
+
+def changes_of(folder: Path) -> bytes:
+    """Return how the tracked files of a Git work tree differ from its commit, as a patch; empty when they do not.
+
+    What looks like a secret is hidden, files that are not text are only named, and a patch of more than 512 KiB is cut.
+    """
+    if _git(folder, "rev-parse", "--verify", "-q", "HEAD") is None:
+        return b""
+    patch = _git(folder, "diff", "--no-ext-diff", "--no-textconv", "--no-color", "HEAD") or b""
+    if len(patch) > _MOST_PATCH:
+        patch = patch[: patch.rfind(b"\n", 0, _MOST_PATCH) + 1] + b"(cut here: the patch is longer)\n"
+    return hide_secrets(patch.decode("utf-8", "replace")).encode("utf-8", "replace")
 
 
 def _difference(root: Path, status: bytes, has_commit: bool) -> str:

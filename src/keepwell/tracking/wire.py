@@ -39,6 +39,7 @@ class Start(_Op, frozen=True, tag="start"):
         code: version of the code.
         environment: digest of the environment's description.
         machine: where it runs.
+        changes: digest of the patch that makes the commit what ran; among the batch's or an earlier one's `blobs`.
         params: first parameters.
         tags: first tags.
         resume: the run is there already and goes on.
@@ -58,6 +59,7 @@ class Start(_Op, frozen=True, tag="start"):
     code: Code = Code()
     environment: Text | None = None
     machine: dict[str, Any] = {}
+    changes: Text | None = None
     params: dict[str, Any] = {}
     tags: dict[str, str] = {}
     resume: bool = False
@@ -149,12 +151,12 @@ class Batch(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     Attributes:
         session: `ses_...`.
         ops: number and operation; the numbers only grow.
-        environments: descriptions that starts of this batch name by their digest, see `tracking.machine`.
+        blobs: bytes that starts of this and of later batches name by their digest: environments, patches.
     """
 
     session: Text
     ops: list[tuple[int, Op]]
-    environments: list[bytes] = []
+    blobs: list[bytes] = []
 
 
 class Refused(msgspec.Struct, frozen=True):
