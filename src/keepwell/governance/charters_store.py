@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sqlalchemy import Column, Integer, Row, String, Table, Text, func, insert, select
+from sqlalchemy import Column, Integer, Row, String, Table, Text, bindparam, func, insert, select
 
 from keepwell.db import Transaction, metadata
 
@@ -29,12 +29,15 @@ def add(tx: Transaction, row: dict[str, object]) -> None:
     tx.execute(insert(charters).values(row))
 
 
+_ONE = select(charters).where(charters.c.model_key == bindparam("of_key")).order_by(charters.c.number.desc()).limit(1)
+_NUMBERED = _ONE.where(charters.c.number == bindparam("of_number"))
+
+
 def find(tx: Transaction, model_key: str, number: int | None = None) -> Record | None:
     """Return one applied charter: the one of that number, or the newest."""
-    query = select(charters).where(charters.c.model_key == model_key)
-    if number is not None:
-        query = query.where(charters.c.number == number)
-    return tx.execute(query.order_by(charters.c.number.desc()).limit(1)).first()
+    if number is None:
+        return tx.execute(_ONE, {"of_key": model_key}).first()
+    return tx.execute(_NUMBERED, {"of_key": model_key, "of_number": number}).first()
 
 
 def history(tx: Transaction, model_key: str) -> Sequence[Record]:

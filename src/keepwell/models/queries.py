@@ -12,7 +12,7 @@ from sqlalchemy.sql.elements import ColumnElement
 
 from keepwell.core.clock import from_iso
 from keepwell.core.names import name_key
-from keepwell.db import Transaction
+from keepwell.db import Transaction, quick
 from keepwell.db.bulk import chunks
 from keepwell.models.model import Batch, Champion, Model, ModelVersion, Standing
 from keepwell.models.rules import Query
@@ -46,8 +46,8 @@ _OF_BATCH = (
 
 def model_name(tx: Transaction, name: str) -> str | None:
     """Return the name as it was registered, whatever the case it is asked in."""
-    found: str | None = tx.execute(_NAME, {"name_key": name_key(name)}).scalar()
-    return found
+    found = quick.first(tx, _NAME, {"name_key": name_key(name)})
+    return None if found is None else str(found[0])
 
 
 def all_models(tx: Transaction, after: str | None, limit: int) -> list[Model]:
@@ -75,8 +75,8 @@ def numbers(tx: Transaction, model: str, segments: Sequence[str]) -> dict[str, i
 
 def last_number(tx: Transaction, model: str, segment: str) -> int | None:
     """Return the last number ever given to a segment, or None."""
-    found: int | None = tx.execute(_LAST, {"of_model": model, "of_segment": segment}).scalar()
-    return found
+    found = quick.first(tx, _LAST, {"of_model": model, "of_segment": segment})
+    return None if found is None else int(found[0])
 
 
 def batch(tx: Transaction, batch_id: str) -> tuple[Batch, int] | None:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import Row, Select, Text, and_, bindparam, cast, func, null, select
 
 from keepwell.core.names import name_key
 from keepwell.core.segments import ALL
-from keepwell.db import Transaction
+from keepwell.db import Transaction, quick
 from keepwell.db.bulk import chunks
 from keepwell.models.queries import moment
 from keepwell.models.registry_model import RegisteredModel, RegisteredVersion
@@ -70,7 +70,7 @@ _ALIASES = (
     .where(aliases.c.version.in_(bindparam("ids", expanding=True)), aliases.c.until.is_(None))
     .order_by(aliases.c.key)
 )
-_LABELS_OF_ONE = (
+_LABELS_OF_ONE: Any = (
     select(version_tags.c.name, version_tags.c.value)
     .where(version_tags.c.version == bindparam("of_id"))
     .union_all(
@@ -105,18 +105,17 @@ def model_row(tx: Transaction, name: str) -> Row[Any] | None:
 
 def by_id(tx: Transaction, version: str) -> RegisteredVersion | None:
     """Return a version of a model without segments."""
-    row = tx.execute(_BY_ID, {"of_id": version}).first()
-    return _one(tx, row)
+    return _one(tx, quick.first(tx, _BY_ID, {"of_id": version}))
 
 
 def by_number(tx: Transaction, model: str, number: int) -> RegisteredVersion | None:
     """Return a model's version of that number."""
-    return _one(tx, tx.execute(_BY_NUMBER, {"of_model": model, "of_number": number}).first())
+    return _one(tx, quick.first(tx, _BY_NUMBER, {"of_model": model, "of_number": number}))
 
 
 def by_alias(tx: Transaction, model: str, alias: str) -> RegisteredVersion | None:
     """Return the version that an alias names."""
-    return _one(tx, tx.execute(_BY_ALIAS, {"of_model": model, "of_key": alias_key(alias)}).first())
+    return _one(tx, quick.first(tx, _BY_ALIAS, {"of_model": model, "of_key": alias_key(alias)}))
 
 
 def by_ids(tx: Transaction, ids: Sequence[str]) -> list[RegisteredVersion]:
@@ -186,9 +185,19 @@ def whole_models(tx: Transaction, rows: Sequence[Row[Any]]) -> list[RegisteredMo
     ]
 
 
-def alias_now(tx: Transaction, model: str, alias: str) -> Row[Any] | None:
-    """Return (seq, alias, version, number) of what an alias names now."""
-    return tx.execute(_ALIAS_NOW, {"of_model": model, "of_key": alias_key(alias)}).first()
+class Named(NamedTuple):
+    """What an alias names now, and the number of the entry that says so."""
+
+    seq: int
+    alias: str
+    version: str
+    number: int
+
+
+def alias_now(tx: Transaction, model: str, alias: str) -> Named | None:
+    """Return what an alias names now."""
+    found = quick.first(tx, _ALIAS_NOW, {"of_model": model, "of_key": alias_key(alias)})
+    return None if found is None else Named(*found)
 
 
 def aliases_of(tx: Transaction, model: str, ids: Iterable[str] | None = None) -> list[Row[Any]]:
@@ -274,12 +283,12 @@ def _newest_of_none(tx: Transaction, model: str) -> str | None:
     return found
 
 
-def _one(tx: Transaction, row: Row[Any] | None) -> RegisteredVersion | None:
+def _one(tx: Transaction, row: Sequence[Any] | None) -> RegisteredVersion | None:
     if row is None:
         return None
     tags: dict[str, str] = {}
     names: list[str] = []
-    for name, value in tx.execute(_LABELS_OF_ONE, {"of_id": row.id}):
+    for name, value in quick.fetch(tx, _LABELS_OF_ONE, {"of_id": row[0]}):
         if value is None:
             names.append(name)
         else:
@@ -287,8 +296,7 @@ def _one(tx: Transaction, row: Row[Any] | None) -> RegisteredVersion | None:
     return _version(row, tags, sorted(names, key=alias_key))
 
 
-def _version(row: Row[Any], tags: Mapping[str, str], names: Sequence[str]) -> RegisteredVersion:
-    columns: Sequence[Any] = row
+def _version(columns: Sequence[Any], tags: Mapping[str, str], names: Sequence[str]) -> RegisteredVersion:
     (
         id_, model, number, artifact, length, state, run_id, dataset_version, code, environment, created_at, created_by,
         files, source, run_link, logged_model, stage, status, status_message, description, updated_at,

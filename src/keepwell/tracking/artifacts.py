@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import delete, func, insert, literal, or_, select, update
+from sqlalchemy import Integer, String, bindparam, delete, func, insert, literal, or_, select, update
 
 from keepwell.core.calls import Call
 from keepwell.core.clock import iso_ms, to_ms
@@ -18,6 +18,10 @@ from keepwell.tracking.model import Artifact
 from keepwell.tracking.tables import artifacts as table
 
 _OF = (table.c.path, table.c.digest, table.c.size, table.c.at)
+_ALL = select(*_OF).where(table.c.owner == bindparam("of_owner")).order_by(table.c.path)
+_BELOW = _ALL.where(
+    func.substr(table.c.path, 1, bindparam("length", type_=Integer)) == bindparam("start", type_=String)
+)
 
 
 def put_artifact(tx: Transaction, call: Call, owner: str, path: str, digest: str, size: int | None = None) -> Artifact:
@@ -147,10 +151,9 @@ def delete_artifacts(tx: Transaction, call: Call, owner: str, path: str = "") ->
 
 
 def _below(tx: Transaction, owner: str, start: str) -> Sequence[Any]:
-    query = select(*_OF).where(table.c.owner == owner).order_by(table.c.path)
-    if start:
-        query = query.where(func.substr(table.c.path, 1, len(start)) == start)
-    return tx.execute(query).all()
+    if not start:
+        return tx.execute(_ALL, {"of_owner": owner}).all()
+    return tx.execute(_BELOW, {"of_owner": owner, "length": len(start), "start": start}).all()
 
 
 def _artifact(row: Any) -> Artifact:
