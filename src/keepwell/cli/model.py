@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from keepwell.cli import model_files
 from keepwell.cli.model_text import interval, show_promotion, show_trace, show_version
 from keepwell.cli.registry_verbs import VERBS
 from keepwell.cli.shared import home_option, json_option, me, open_kit, print_json, print_rows
@@ -27,7 +28,7 @@ def command() -> None:
     """
 
 
-for _verb in VERBS:
+for _verb in (*VERBS, *model_files.VERBS):
     command.add_command(_verb)
 
 

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from keepwell.core.errors import Damaged, InvalidInput
 from keepwell.flows.kit import Kit
+from keepwell.flows.registering import files_of, named_version
 from keepwell.governance import policies
+from keepwell.models.sources import VersionSource, parse_source
 
 if TYPE_CHECKING:
     from keepwell.models.flavors import Loaded, Policy
@@ -70,3 +76,38 @@ def open_model(
     from keepwell.models.flavors import load
 
     return load(folder, policy_of(kit, environment, actor, model=model, code=code, worker=worker), flavor=flavor)
+
+
+@contextmanager
+def laid_out(kit: Kit, named: str) -> Iterator[Path]:
+    """Lay out the files of a model in a fresh folder for as long as they are needed.
+
+    Args:
+        kit: the house.
+        named: a folder of this machine, or `models:/NAME/N`, `models:/NAME@ALIAS`, `models:/NAME/latest`.
+
+    Raises:
+        NotFound: there is no such version or folder.
+        InvalidInput: it is no such name.
+        Damaged: a stored file is not what it was.
+    """
+    if not named.startswith("models:"):
+        yield Path(named)
+        return
+    found = parse_source(named)
+    if not isinstance(found, VersionSource):
+        raise InvalidInput("Name a registered version: models:/NAME/N or models:/NAME@ALIAS.", where="model")
+    with kit.read() as tx:
+        files = files_of(kit, named_version(tx, found))
+    with tempfile.TemporaryDirectory(prefix="keepwell-model-") as name:
+        folder = Path(name)
+        for file in files:
+            parts = file.path.split("/")
+            if ".." in parts or "" in parts:
+                raise Damaged("The version's manifest names a place outside of it.")
+            place = folder.joinpath(*parts)
+            place.parent.mkdir(parents=True, exist_ok=True)
+            if not kit.blobs.verify(file.digest):
+                raise Damaged(f"The stored file {file.path} is not what it was; see keepwell fsck.")
+            shutil.copyfile(kit.blobs.path(file.digest), place)
+        yield folder
