@@ -161,7 +161,7 @@ def test_the_readme_says_how_to_test_and_what_is_missing() -> None:
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     assert "./run test" in text
     assert "./run demo" in text
-    for missing in ("MLflow protocol", "online serving", "replay", "roles beyond the owner", "PostgreSQL", "Ray"):
+    for missing in ("online serving", "replay", "roles beyond the owner", "PostgreSQL", "Ray"):
         assert missing in " ".join(text.split())
     for image in re.findall(r"!\[[^\]]*\]\(([^)]+)\)", text):
         assert (ROOT / image).is_file()
