@@ -335,6 +335,21 @@ def test_an_alias_and_a_stage_move_without_scripts(chromium: Browser, site: Site
         assert "Production" in page.locator(".answer").inner_text()
 
 
+@pytest.mark.parametrize("kind", ["run", "experiment", "model", "version", "logged"])
+def test_links_that_mlflow_prints_lead_to_our_pages(chromium: Browser, site: Site, kind: str) -> None:
+    made, digits = site.made, site.made.experiments["digits"]
+    there = {
+        "run": (f"/#/experiments/{digits}/runs/{made.rich}", f"/runs/{made.rich}"),
+        "experiment": (f"/#/experiments/{digits}", f"/experiments/{digits}"),
+        "model": ("/#/models/digits-reader", "/models/digits-reader/registry"),
+        "version": ("/#/models/digits-reader/versions/2", "/models/digits-reader/versions/2"),
+        "logged": (f"/#/experiments/{digits}/models/{made.logged}", f"/logged-models/{made.logged}"),
+    }[kind]
+    with opened(chromium) as page:
+        page.goto(site.base + there[0])
+        page.wait_for_url(site.base + there[1])
+
+
 def test_a_keyboard_reaches_a_run_and_its_focus_is_seen(chromium: Browser, site: Site) -> None:
     with opened(chromium) as page:
         page.goto(f"{site.base}/runs")

@@ -2,6 +2,17 @@
 (() => {
   "use strict";
   document.documentElement.classList.add("scripted");
+
+  /* MLflow's clients print links of the form `/#/experiments/1/runs/ID`, `/#/models/NAME/versions/1`. */
+  const elsewhere = () => {
+    const run = location.hash.match(/^#\/experiments\/\d+\/runs\/(run_[0-9a-z]{26})/), experiment = location.hash.match(/^#\/experiments\/(\d{1,18})(?:\/|$)/);
+    const model = location.hash.match(/^#\/models\/([^/?#]+)(?:\/versions\/(\d+))?/), logged = location.hash.match(/\/models\/(m-[0-9a-f]{32})/);
+    const to = run ? `/runs/${run[1]}` : logged ? `/logged-models/${logged[1]}` : experiment ? `/experiments/${experiment[1]}`
+      : model ? `/models/${model[1]}${model[2] ? `/versions/${model[2]}` : "/registry"}` : null;
+    if (to) location.replace(to);
+  };
+  if (location.pathname === "/") { elsewhere(); addEventListener("hashchange", elsewhere); }
+
   const token = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
   const data = (id) => JSON.parse(document.getElementById(id).textContent);
 
