@@ -264,3 +264,23 @@ def test_what_differs_from_the_commit_is_kept_without_its_secrets(home: Path, tm
     patch = reading.download_artifacts(found.id, "code/changes.patch", tmp_path / "out").read_text()
     assert "+rate = 0.5" in patch and "+api_key = (hidden)" in patch
     assert not [f for f in home.rglob("*") if f.is_file() and b"canary" in f.read_bytes()]
+
+
+def test_values_that_no_text_can_be_are_recorded_as_near_as_it_goes(home: Path) -> None:
+    class Odd:
+        def __str__(self) -> str:
+            return "odd\0thing"
+
+    with keepwell.start_run(params={"half": "a\ud800b", "odd": Odd(), "many": list(range(5)), "nan": math.nan}) as run:
+        keepwell.set_tag("half", "x\udfffy")
+        keepwell.log_param("big", 1 << 80)
+        with pytest.raises(InvalidInput):
+            keepwell.log_param("huge", ["x" * 8000] * 1000)
+        with pytest.raises(InvalidInput):
+            keepwell.start_run("y", experiment="e" * 2000, nested=True)
+    stored()
+    found = reading.get_run(run.id)
+    assert found.params == {
+        "half": "a?b", "odd": "odd\ufffdthing", "many": [0, 1, 2, 3, 4], "nan": "nan", "big": str(1 << 80),
+    }  # fmt: skip
+    assert found.tags["half"] == "x?y"

@@ -174,3 +174,22 @@ def test_numbers_grow(numbers: list[int]) -> None:
     ops = [(number, wire.Log(run="r")) for number in numbers]
     with pytest.raises(InvalidInput):
         wire.unpack(wire.pack(wire.Batch("s", list(ops))))
+
+
+def test_a_run_is_not_lost_for_a_deleted_experiment_or_a_bad_value(kit: Kit) -> None:
+    session, first, second, third = ids(kit, "ses", "run", "run", "run")
+    send(kit, session, wire.Start(run=first, name="x", experiment="gone"))
+    with kit.write() as tx:
+        service.delete_experiment(tx, kit.call(ACTOR), service.run(tx, first).experiment)
+    told = send(
+        kit, session,
+        wire.Start(run=second, name="x", experiment="gone"),
+        wire.Start(run=third, name="x", params={"bad": "a\0b", "good": 1}, tags={"t": "v"}),
+        wire.Log(run=third, points=points(m=1)),
+        first=2,
+    )  # fmt: skip
+    assert [refused.seq for refused in told.refused] == [3]
+    with kit.read() as tx:
+        moved, found = service.run(tx, second), service.run(tx, third)
+    assert moved.experiment == 0 and moved.tags["keepwell.experiment"] == "gone"
+    assert found.params == {"good": 1} and found.tags["t"] == "v" and found.metrics == {"m": 1}

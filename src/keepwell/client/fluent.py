@@ -335,6 +335,8 @@ def _notice(kind: type[BaseException], error: BaseException, traceback: Tracebac
 def _forked() -> None:
     """The parent's runs stay active in a child, which may log to them; it does not end them."""
     _failure.clear()
+    for run in _open.values():
+        run.renew()
 
 
 _before = sys.excepthook

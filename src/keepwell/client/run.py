@@ -16,13 +16,14 @@ from keepwell.client import media, records, session
 from keepwell.client.folding import Staged
 from keepwell.client.rules import check_metric, check_step, check_value, safe_path
 from keepwell.core import points
-from keepwell.core.errors import InvalidInput, NotFound
+from keepwell.core.errors import InvalidInput, NotFound, TooLarge
 from keepwell.core.secrets import hide_credentials
 from keepwell.tracking import wire
 from keepwell.tracking.rules import mask
 
 INLINE_BYTES = 64 << 10
 """Artifacts up to this size travel with the records; larger ones are uploaded."""
+MOST_OP = 2 << 20
 MOST_FILES = 100_000
 _time = session.milliseconds
 
@@ -314,7 +315,15 @@ class ActiveRun:
         """Append that the run begins, as a part of `above`."""
         self._session, self._begun, self._above = session.current(), begun, above
         self._session.spool.opens(self.id)
-        self._write(begun)
+        try:
+            self._write(begun)
+        except InvalidInput:
+            self._session.spool.closes(self.id)
+            raise
+
+    def renew(self) -> None:
+        """Take a new lock in a forked child: a thread that is not there may have held the old one."""
+        self._mutex = threading.Lock()
 
     def _here(self) -> session.Session:
         now = session.current()
@@ -332,7 +341,11 @@ class ActiveRun:
 
     def _write(self, op: wire.Op) -> None:
         now = self._here()
-        now.spool.other(records.KIND_OP, wire.pack(op))
+        data = wire.pack(op)
+        if len(data) > MOST_OP:
+            raise TooLarge("This is too large for a value; log it as an artifact.", where=type(op).__name__.lower())
+        wire.unpack_op(data)  # what the other side could not read is told here, not later
+        now.spool.other(records.KIND_OP, data)
         _wake(now)
 
 
@@ -359,7 +372,7 @@ def accept_tags(tags: Mapping[str, object]) -> dict[str, str]:
     Raises:
         InvalidInput: a name cannot be used.
     """
-    return {_label(name, "tag"): str(mask(name, value if isinstance(value, str) else str(value)))[:8000]
+    return {_label(name, "tag"): str(mask(name, proper(str(value))))[:8000]
             for name, value in tags.items()}  # fmt: skip
 
 
@@ -378,8 +391,10 @@ def check_status(status: str) -> str:
 
 def plain(value: object) -> Any:  # noqa: PLR0911  (one line a kind)
     """Return a value as JSON has it; what JSON does not have, as its text."""
-    if value is None or isinstance(value, bool | str):
+    if value is None or isinstance(value, bool):
         return value
+    if isinstance(value, str):
+        return proper(value)
     if isinstance(value, int):
         return value if abs(value) <= 1 << 53 else str(value)
     if isinstance(value, float):
@@ -392,7 +407,14 @@ def plain(value: object) -> Any:  # noqa: PLR0911  (one line a kind)
         return plain(value.item())
     if isinstance(value, Sequence | set | frozenset) and not isinstance(value, bytes) and len(value) <= 1000:
         return [plain(v) for v in value]
-    return str(value)[:8000]
+    return proper(str(value)[:8000])
+
+
+def proper(text: str) -> str:
+    """Return a text that can be stored: NUL and halves of surrogate pairs replaced."""
+    if text.isascii() and "\0" not in text:
+        return text
+    return text.replace("\0", "\ufffd").encode("utf-8", "replace").decode("utf-8")
 
 
 def _label(name: object, what: str) -> str:

@@ -80,6 +80,8 @@ class Session:
         if not done or left:
             because = f" ({self.sender.last_error})" if self.sender.last_error else ""
             tell(f"{left:,} records wait in {self.spool.folder}{because}; 'keepwell sync' sends them")
+        if self._courier.progress.unreadable:
+            tell(f"{self._courier.progress.unreadable:,} records could not be read again and are lost")
         more = sum(self._refused.values()) - len(self._refused)
         if more > 0:
             tell(f"{more:,} more records were refused for the reasons that were told")
@@ -111,6 +113,8 @@ class _Process:
 
 
 _process = _Process()
+_inherited: list[Session] = []
+"""Sessions of processes that this one was forked from: never closed here, as their database connections must not be."""
 _ids = RandomIds(SystemClock())
 
 
@@ -200,6 +204,7 @@ def _forked() -> None:
     _process.parent = before.session.id if before.session is not None else before.parent
     if before.session is not None:
         before.session.spool.forget()
+        _inherited.append(before.session)
 
 
 os.register_at_fork(after_in_child=_forked)

@@ -22,9 +22,11 @@ from keepwell.flows.kit import Kit
 from keepwell.ledger import once
 from keepwell.tracking import service as tracking
 from keepwell.tracking import sessions_store, wire
-from keepwell.tracking.model import DatasetInput, Run, Series
+from keepwell.tracking.model import DEFAULT, DEFAULT_NAME, DatasetInput, Run, Series
 
 SESSION_TAG, PARENT_TAG = "keepwell.session", "mlflow.parentRunId"
+EXPERIMENT_TAG = "keepwell.experiment"
+"""The experiment that a run asked for and did not get, as it is deleted."""
 CONTEXT_TAG, VERSION_TAG = "mlflow.data.context", "keepwell.version"
 MOST_BLOB = 1 << 20
 PATCH = "code/changes.patch"
@@ -197,6 +199,9 @@ def _pass_over(kit: Kit, call: Call, shared: _Batch, seq: int) -> None:
 
 def _parts(op: wire.Op) -> Iterator[wire.Op]:
     """Yield what of an operation can be good when another part of it is not."""
+    if isinstance(op, wire.Start) and not op.resume and (op.params or op.tags):
+        yield msgspec.structs.replace(op, params={}, tags={})
+        op = wire.Log(run=op.run, params=op.params, tags=op.tags)
     if not isinstance(op, wire.Log):
         yield op
         return
@@ -248,6 +253,9 @@ def _start(tx: Transaction, call: Call, shared: _Batch, op: wire.Start) -> None:
     parent = op.parent
     if parent is not None and not tracking.is_run(tx, parent):
         tags[PARENT_TAG], parent = parent, None  # what another process began, and has not sent yet
+    experiment = _experiment(tx, call, shared, op)
+    if op.experiment is not None and experiment == DEFAULT and op.experiment != DEFAULT_NAME:
+        tags[EXPERIMENT_TAG] = op.experiment
     tracking.start_run(
         tx,
         call,
@@ -261,7 +269,7 @@ def _start(tx: Transaction, call: Call, shared: _Batch, op: wire.Start) -> None:
         tags=tags,
         environment=op.environment,
         machine=op.machine,
-        experiment=_experiment(tx, call, shared, op),
+        experiment=experiment,
         started_at=None if op.at is None else _moment(op.at),
         user=op.user,
         run_id=op.run,
@@ -273,7 +281,11 @@ def _experiment(tx: Transaction, call: Call, shared: _Batch, op: wire.Start) -> 
         above = [] if op.experiment_id is not None or op.parent is None else tracking.runs_by_id(tx, [op.parent])
         return above[0].experiment if above else op.experiment_id
     if op.experiment not in shared.experiments:
-        shared.experiments[op.experiment] = tracking.get_or_create_experiment(tx, call, op.experiment).id
+        try:
+            found = tracking.get_or_create_experiment(tx, call, op.experiment).id
+        except Conflict:  # it is deleted: the run is not lost for that
+            found = DEFAULT
+        shared.experiments[op.experiment] = found
     return shared.experiments[op.experiment]
 
 
