@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from keepwell.db import read, write
+from keepwell.flows import gc
 from keepwell.flows.fsck import fsck, remarks
 from keepwell.flows.kit import Kit
 from keepwell.flows.receive import receive, settle
 from keepwell.governance.charters import current_charter
 from keepwell.ledger import outbox, verify
 from keepwell.ledger.checkpoints import checkpoint, rotate_key
+from keepwell.models import registry
 from keepwell.models import service as models
 from keepwell.testing.fleets import generated_fleet
 from keepwell.testing.walks import ACTOR, WALKS, house
@@ -39,12 +43,27 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
         back = [segment for segment, version in before.items() if version]
         assert back
         models.roll_back(tx, kit.call(ACTOR), "generated", "test", back, "to see")
+    WALKS["registry"].prepare(kit, base / "inputs")
+    WALKS["registry"].act(kit, base / "inputs", "walked")
+    given_up(kit)
     checkpoint(kit.db, kit.home, kit.call(ACTOR))
     rotate_key(kit.db, kit.home, kit.call(ACTOR))
     with kit.write() as tx:
         outbox.claim(tx, kit.call(ACTOR), limit=3)
     kit.db.engine.dispose()
     return base / "home"
+
+
+def given_up(kit: Kit) -> None:
+    """A model that was deleted and whose bytes were freed: a tombstone."""
+    digest = kit.blobs.put(b"given up")
+    with kit.write() as tx:
+        registry.create_model(tx, kit.call(ACTOR), "gone")
+        registry.create_version(tx, kit.call(ACTOR), "gone", registry.Origin(digest, 8))
+        registry.delete_model(tx, kit.call(ACTOR), "gone")
+    kit.clock.advance(timedelta(seconds=1))
+    os.utime(kit.blobs.path(digest), (1_700_000_000, 1_700_000_000))
+    assert gc.run(kit, ACTOR, timedelta(0)).blobs == 1
 
 
 @pytest.fixture
@@ -96,6 +115,41 @@ PLANTED = {
     "a batch without entry": (
         "I4",
         "UPDATE model_batches SET id = 'bat_x' WHERE seq = (SELECT min(seq) FROM model_batches)",
+        True,
+    ),
+    "a last number forgotten": ("I3", "UPDATE fleet_members SET last = last - 1", True),
+    "a count of versions that is wrong": ("I3", "UPDATE fleet_members SET versions = versions + 1", True),
+    "a version deleted in secret": (
+        "I3",
+        "UPDATE model_versions SET deleted_at = '2026' WHERE model = 'iris' AND number = 3",
+        True,
+    ),
+    "an alias moved in secret": ("I5", "UPDATE model_aliases SET number = 2 WHERE until IS NULL", True),
+    "an alias that came back": (
+        "I5",
+        "UPDATE model_aliases SET until = NULL WHERE key = 'old'; "
+        "UPDATE model_aliases SET until = since WHERE key = 'best' AND until IS NULL; "
+        "UPDATE model_aliases SET until = NULL WHERE seq = "
+        "(SELECT min(seq) FROM model_aliases WHERE key = 'best')",
+        True,
+    ),
+    "an alias set in secret": ("I5", "UPDATE model_aliases SET seq = 1 WHERE key = 'best' AND until IS NULL", True),
+    "a stage set in secret": ("I5", "UPDATE version_details SET stage = 'Archived' WHERE stage = 'Production'", True),
+    "a stage held by a deleted version": (
+        "I5",
+        "UPDATE model_versions SET deleted_at = '2026' WHERE id IN (SELECT version FROM version_stages)",
+        True,
+    ),
+    "a file of a version that is not stored": (
+        "I1",
+        "UPDATE model_batches SET freed_at = NULL WHERE model = 'gone'",
+        True,
+    ),
+    "a run erased in secret": (
+        "I4",
+        "DELETE FROM run_params; DELETE FROM run_metrics; DELETE FROM artifacts; "
+        "DELETE FROM run_tags; DELETE FROM run_inputs; DELETE FROM metric_log; "
+        "DELETE FROM metric_chunks; DELETE FROM runs",
         True,
     ),
     "a fleet's list that is stale": ("I3", "UPDATE fleet_members SET number = 1", True),

@@ -37,6 +37,7 @@ def send(served: Any, method: str, path: str, body: object = None, status: int =
 def test_a_model_and_its_versions_over_the_api(served: Any, source: str) -> None:
     made = send(served, "POST", AT, {"name": "iris", "description": "d", "tags": {"team": "x"}}, 201)
     assert made["name"] == "iris"
+    assert send(served, "GET", "/api/models/iris")["environments"] == []
     body = {"source": source, "aliases": ["best"], "tags": {"a": "b"}}
     key = {"headers": {"idempotency-key": "k1"}}
     version = send(served, "POST", f"{AT}/iris/versions", body, 201, **key)

@@ -9,6 +9,7 @@ import msgspec
 
 from keepwell.core.errors import InvalidInput, NotFound
 from keepwell.core.ids import check_id
+from keepwell.flows.registry import charter_of
 from keepwell.flows.trace import Trace, trace
 from keepwell.governance.charters import current_charter
 from keepwell.models import service
@@ -28,7 +29,7 @@ class ModelFacts(msgspec.Struct, frozen=True):
 
     Attributes:
         name: its name.
-        environments: in order, as its charter says; the last is production.
+        environments: in order, as its charter says; the last is production. None for a model without a charter.
         states: state to how many members have a newest version in it.
         champions: environment to how many members have a champion there.
     """
@@ -103,7 +104,8 @@ def model(ask: Ask[None, None]) -> ModelFacts:
     """Return one model or fleet."""
     with ask.read() as tx:
         name = service.model(tx, ask.path["model"])
-        environments = current_charter(tx, name).charter.release.environments
+        charter = charter_of(tx, name)
+        environments = () if charter is None else charter.release.environments
         return ModelFacts(
             name,
             environments,
