@@ -105,7 +105,8 @@ def store_files(carrying: Carrying, place: Place, there: dict[str, int | None]) 
             except (InvalidInput, NotFound) as error:
                 carrying.notes("artifact", name, error.message)
     except NotFound as error:
-        carrying.notes("artifacts", place.id, error.message)
+        if place.kind != "version":  # of a version without files is told anyway
+            carrying.notes("artifacts", place.id, error.message)
     return kept
 
 

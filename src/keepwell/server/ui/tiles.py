@@ -86,11 +86,21 @@ def grouping(columns: int, keys: Sequence[str]) -> int:
     """Return by how many leading columns to group: as many as leave few groups of several tiles each."""
     chosen = 0
     for count in range(1, columns if len(keys) > 3 else 0):
-        groups = len({leading(key, count) for key in keys})
+        groups = _groups(keys, count)
         if groups > MOST_GROUPS or groups * 2 > len(keys):
             break
         chosen = count
     return chosen
+
+
+def _groups(keys: Sequence[str], count: int) -> int:
+    """Return how many groups the leading columns make, counted until they are too many."""
+    found: set[str] = set()
+    for key in keys:
+        found.add(leading(key, count))
+        if len(found) > MOST_GROUPS:
+            break
+    return len(found)
 
 
 def leading(key: str, count: int) -> str:
