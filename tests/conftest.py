@@ -23,7 +23,7 @@ from keepwell.testing.postgres import LACKING, Server, Shared, binaries, private
 
 _BOTH = (
     "client", "datasets", "db", "flows", "governance", "ledger", "loop", "models", "monitoring", "pipelines",
-    "releases", "server", "serving", "tracking",
+    "protocols", "releases", "server", "serving", "tracking",
 )  # fmt: skip
 _MIGRATED = "migrated"
 

@@ -9,10 +9,10 @@ import time
 from datetime import timedelta
 
 import pytest
-from sqlalchemy import insert
 
 from keepwell.core.errors import Conflict, Damaged, InvalidInput, NotFound
 from keepwell.db import read, write
+from keepwell.db.bulk import insert_rows
 from keepwell.ledger import checkpoints, rules, service, store, verify
 from keepwell.ledger.checkpoints import checkpoint, checkpoint_if_due, held, rotate_key, sign_checkpoint, signing_key
 from keepwell.ledger.export import check, export
@@ -64,15 +64,15 @@ def test_the_tree_is_kept_not_made_again(kit, filled, monkeypatch):
     monkeypatch.setattr(checkpoints, "_CHUNK", 8)  # so that summing up ahead happens, too
     with write(kit.db) as tx:
         fake = [f"{number:064x}" for number in range(1, 60_001)]
-        columns = {"at": "2026-01-01T00:00:00.000000Z", "actor": "a", "kind": "k", "subject": "s", "body": "{}"}
-        rows = [{**columns, "seq": n, "hash": h, "previous": h} for n, h in enumerate(fake, 1)]
-        tx.execute(insert(store.entries), rows)
+        columns = ("seq", "at", "actor", "kind", "subject", "body", "previous", "hash")
+        rows = [(n, "2026-01-01T00:00:00.000000Z", "a", "k", "s", "{}", h, h) for n, h in enumerate(fake, 1)]
+        insert_rows(tx, store.entries, columns, rows)
         tree = rules.extend(rules.Frontier(), fake)
         store.write_frontier(tx, rules.Frontier(), tree)
     filled(20)
-    started = time.perf_counter()
+    started = time.thread_time()
     signed = checkpoint(kit.db, kit.home, kit.call("person:ann"))
-    assert time.perf_counter() - started < 0.5  # 60,000 leaves alone take longer to hash
+    assert time.thread_time() - started < 0.25  # 60,000 leaves alone take longer to hash
     with read(kit.db) as tx:
         new = [e.hash for e in service.entries(tx, after=60_000)]
         assert signed.root == rules.root(rules.extend(tree, new))

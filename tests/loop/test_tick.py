@@ -393,9 +393,9 @@ def test_ten_thousand_members_with_nothing_to_do(kit: Kit, clock: SimulatedClock
     generated_fleet(kit, 10_000)
     took = []
     for _ in range(3):
-        began = time.perf_counter()
+        began = time.process_time()
         done = tick(kit, "generated")
-        took.append(time.perf_counter() - began)
+        took.append(time.process_time() - began)
         assert done.settled
     print(f"idle ticks of 10,000 members: {', '.join(f'{t:.2f} s' for t in took)}")
     assert min(took) < 3
