@@ -33,6 +33,10 @@ CONNECTIONS = 20
 _SHARED = "keepwell_shared"
 
 
+class NotSerial(RuntimeError):
+    """The ledger was to be appended to in a transaction that is not alone: do the work again in one that is."""
+
+
 class Backend(Protocol):
     """What one kind of database does in its own way."""
 

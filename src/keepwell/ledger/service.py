@@ -15,7 +15,7 @@ from keepwell.core.clock import iso
 from keepwell.core.digests import digest_json
 from keepwell.core.errors import Conflict, InvalidInput, NotFound
 from keepwell.core.events import Event
-from keepwell.db import Transaction, is_serial
+from keepwell.db import NotSerial, Transaction, is_serial
 from keepwell.ledger import rules, store
 from keepwell.ledger.model import Entry
 
@@ -34,9 +34,10 @@ def append(tx: Transaction, call: Call, *events: Event) -> list[Entry]:
 
     Raises:
         InvalidInput: an event's body is not JSON.
+        NotSerial: other writers may be at work beside this transaction.
     """
     if not is_serial(tx):
-        raise RuntimeError("append needs a transaction of db.write that is serial: others may append at the same time")
+        raise NotSerial("append needs a transaction of db.write that is serial: others may append at the same time")
     last = store.head(tx)
     seq, previous = last or (0, rules.GENESIS)
     new: list[tuple[Entry, str]] = []

@@ -54,7 +54,7 @@ import msgspec
 
 from keepwell.core.calls import Call
 from keepwell.core.errors import InvalidInput
-from keepwell.db import Transaction
+from keepwell.db import NotSerial, Transaction
 from keepwell.flows.kit import Kit
 from keepwell.governance.identity_rules import OPEN, PERMISSIONS, Principal
 
@@ -279,6 +279,15 @@ class Ask(Generic[Q, B]):
         """Open a transaction that changes state."""
         with self.kit.write() as tx:
             yield tx
+
+    def log(self, work: Callable[[Transaction], T]) -> T:
+        """Do what changes one run alone, beside other writers; alone after all when the ledger is to tell of it."""
+        try:
+            with self.kit.write(serial=False) as tx:
+                return work(tx)
+        except NotSerial:
+            with self.kit.write() as tx:
+                return work(tx)
 
     def after(self, kind: type[T]) -> T | None:
         """Return what the page token says the listing goes on after, or None on the first page.

@@ -54,7 +54,7 @@ _STATE = (
     )
     .where(runs.c.id == bindparam("of_id"))
 )  # fmt: skip
-_LOCKED = _STATE.with_for_update(of=runs, key_share=True)
+_LOCK = select(runs.c.no).where(runs.c.id == bindparam("of_id")).with_for_update(key_share=True)
 _NEXT = select(func.coalesce(func.max(runs.c.no), 0) + 1)
 _PARAMS = select(params.c.name, params.c.value, params.c.rest).where(params.c.run == bindparam("of_run"))
 _TAG_NAMES = select(tags.c.name).where(tags.c.run == bindparam("of_run"))
@@ -162,7 +162,9 @@ def add_inputs(
 
 def state(tx: Transaction, run_id: str, *, lock: bool) -> State | None:
     """Return what a change of a run asks first; with `lock` nobody else changes the run until this transaction ends."""
-    row = quick.first(tx, _LOCKED if lock else _STATE, {"of_id": run_id})
+    if lock and tx.dialect.name == "postgresql":
+        quick.first(tx, _LOCK, {"of_id": run_id})  # first: a statement that waits for it would tell of before the wait
+    row = quick.first(tx, _STATE, {"of_id": run_id})
     return State(*row) if row else None
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from keepwell.core.points import Batch, batch_of
+from keepwell.db import Transaction
 from keepwell.server.protocols.mlflow import checks, paging
 from keepwell.server.protocols.mlflow.calls import call, check_known
 from keepwell.server.protocols.mlflow.errors import invalid
@@ -32,8 +33,7 @@ def log_metric(ask: Asked, given: Given) -> None:
     checks.check_metric(key, value, at, step)
     row = (key, value, step, at)
     models = [_model_point(given, row)] if given.get("model_id") else []
-    with ask.write() as tx:
-        tracking.log_batch(tx, ask.call(), given["run_id"], batch_of((row,)), models=models)
+    _log(ask, given["run_id"], batch_of((row,)), {}, {}, models)
 
 
 def log_batch(ask: Asked, given: Given) -> None:
@@ -51,8 +51,20 @@ def log_batch(ask: Asked, given: Given) -> None:
     checks.check_batch(len(metrics), len(params), len(tags))
     checks.check_unique(params)
     models = [_model_point(item, row) for item, row in zip(items, metrics, strict=True) if "model_id" in item]
-    with ask.write() as tx:
-        tracking.log_batch(tx, ask.call(), given["run_id"], _batch(metrics), dict(params), dict(tags), models=models)
+    _log(ask, given["run_id"], _batch(metrics), dict(params), dict(tags), models)
+
+
+def _log(
+    ask: Asked, run_id: str, batch: Batch | None, params: dict[str, str], tags: dict[str, str], models: list[ModelPoint]
+) -> None:
+    def work(tx: Transaction) -> None:
+        tracking.log_batch(tx, ask.call(), run_id, batch, params, tags, models=models)
+
+    if models:  # what they are points of is shared by runs
+        with ask.write() as tx:
+            work(tx)
+    else:
+        ask.log(work)
 
 
 def get_history(ask: Asked, given: Given) -> object:

@@ -134,8 +134,7 @@ def log_param(ask: Asked, given: Given) -> None:
 def set_tag(ask: Asked, given: Given) -> None:
     """Set a tag of a run."""
     key, value = checks.read_tag(given["key"], given.get("value", ""))
-    with ask.write() as tx:
-        tracking.set_tags(tx, ask.call(), given["run_id"], {key: value})
+    ask.log(lambda tx: tracking.set_tags(tx, ask.call(), given["run_id"], {key: value}))
 
 
 def delete_tag(ask: Asked, given: Given) -> None:
