@@ -172,7 +172,7 @@ def furnish(served: Any, tmp_path: Path) -> Any:
         "model": "weekly demand", "dataset": "shipments", "run": run.id, "path...": "report.html", "experiment": "0",
         "arrival": arrival.id, "incident": arrival.incident, "batch": certified.batch, "seq": "1",
         "scoring": scoring.id, "version": good[0], "dataset-version": second.id,
-        "tick": tick.id, "pipeline-run": ran.id, "step": "shout", "alias": "best", "number": "1",
+        "environment": "prod", "tick": tick.id, "pipeline-run": ran.id, "step": "shout", "alias": "best", "number": "1",
     }  # fmt: skip
     served.versions = certified.versions
     return served
@@ -512,6 +512,8 @@ def test_names_that_are_none(still: Any, name: str) -> None:
             continue
         if "{experiment}" in route.path and name == "0":
             continue  # there is an experiment 0, from the beginning
+        if route.path == "/api/policies/{environment}" and route.method == "GET" and name in ("prod", "x" * 200):
+            continue  # every environment has a policy: what was never named refuses
         asked = "/".join(name if part.startswith("{") else part for part in route.path.split("/"))
         answer = still.ask(route.method, asked, json={} if route.body else None)
         assert 400 <= answer.status_code < 500, (asked, answer.text)
@@ -603,3 +605,18 @@ def test_answers_hold_no_secret(still: Any) -> None:
         if route.method == "GET":
             body = still.get(address(route.path, still.ids)).content
             assert still.token.encode() not in body and pages_key not in body and pages_key.hex().encode() not in body
+
+
+def test_a_policy_is_changed_with_a_reason_and_an_unsafe_load_is_recorded(served: Any) -> None:
+    digest = "sha256:" + "ab" * 32
+    load = {"digest": digest, "flavor": "sklearn", "model": "demand"}
+    told = refused(served.ask("POST", "/api/policies/dev/unsafe-loads", json=load), 403)
+    assert "allow-pickle" in told["message"]
+    refused(served.ask("POST", "/api/policies/dev", json={"pickle": True}), 400)
+    refused(served.ask("POST", "/api/policies/dev", json={"code": ["os"], "reason": "why not"}), 400)
+    changed = served.ask("POST", "/api/policies/dev", json={"pickle": True, "reason": "an old model"})
+    assert changed.status_code == 200 and changed.json()["pickle"] is True
+    assert served.ask("POST", "/api/policies/dev/unsafe-loads", json=load).status_code == 200
+    kinds = [entry.kind for entry in served.entries()]
+    assert kinds.count("policy.changed") == 1 and kinds.count("model.unsafe_loaded") == 1
+    assert served.get("/api/policies/prod").json()["pickle"] is False
