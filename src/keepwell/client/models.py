@@ -134,7 +134,7 @@ def load_model(model_uri: str | Path, *, policy: Policy | None = None, flavor: s
     """Load a model that was logged or registered, or from a folder of this machine.
 
     Args:
-        model_uri: `runs:/ID/path`, `models:/NAME/N`, `models:/NAME@alias`, `models:/NAME`, or a folder.
+        model_uri: `runs:/ID/path`, `models:/NAME/N`, `models:/NAME@alias`, `models:/NAME/latest`, or a folder.
         policy: what its files may do; without it nothing that can run code is loaded.
         flavor: which of its formats.
 

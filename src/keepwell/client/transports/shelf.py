@@ -12,6 +12,7 @@ import msgspec
 from keepwell.client.transports.home import Home
 from keepwell.client.transports.web import Web
 from keepwell.core.errors import Conflict, NotFound
+from keepwell.core.manifests import File
 from keepwell.models.registry_model import RegisteredVersion
 from keepwell.models.sources import VersionSource
 
@@ -33,10 +34,6 @@ class Shelf(Protocol):
 
     def fetch(self, version: RegisteredVersion, path: str, into: IO[bytes]) -> None:
         """Write the bytes of a version's file into a file."""
-
-
-class _File(msgspec.Struct, frozen=True):
-    path: str
 
 
 class _Versions(msgspec.Struct, frozen=True):
@@ -91,7 +88,7 @@ class WebShelf:
 
     def files(self, version: RegisteredVersion) -> list[str]:
         """Return the paths of a version's files."""
-        return [f.path for f in self._web.ask("GET", f"{_version(version)}/files", kind=list[_File])]
+        return [file.path for file in self._web.ask("GET", f"{_version(version)}/files", kind=list[File])]
 
     def fetch(self, version: RegisteredVersion, path: str, into: IO[bytes]) -> None:
         """Write the bytes of a version's file into a file."""

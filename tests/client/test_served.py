@@ -1,0 +1,94 @@
+"""Over a real server that wants a token: what is logged comes back, models too."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import keepwell
+from keepwell.client import facts, fluent, session
+from keepwell.core.errors import KeepwellError, NotFound
+from keepwell.settings import read_client_settings
+from keepwell.testing.storm import _free_port
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str]]:
+    """The address of a server, and a token."""
+    folder, port = tmp_path_factory.mktemp("served"), _free_port()
+    environment = {"PATH": "/usr/bin:/bin", "PYTHONPATH": ":".join(p for p in sys.path if p)}
+    words = [sys.executable, "-m", "keepwell"]
+    made = subprocess.run(
+        [*words, "token", "new", "sdk", "--home", str(folder)],
+        capture_output=True, text=True, env=environment, check=True,
+    )  # fmt: skip
+    with (folder / "log").open("wb") as log:
+        process = subprocess.Popen(
+            [*words, "server", "--home", str(folder), "--port", str(port)], env=environment, stdout=log, stderr=log
+        )
+        yield f"http://127.0.0.1:{port}", made.stdout.strip()
+        process.terminate()
+        process.wait(30)
+
+
+@pytest.fixture
+def here(served: tuple[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """This process logs to that server until the test ends."""
+    uri, token = served
+    monkeypatch.setattr(facts, "code_folder", lambda: tmp_path)
+    session.choose(read_client_settings(uri, None, {"KEEPWELL_HOME": str(tmp_path / "me"), "KEEPWELL_TOKEN": token}))
+    until = time.monotonic() + 30
+    while True:
+        try:
+            keepwell.search_runs()
+            break
+        except KeepwellError:
+            assert time.monotonic() < until
+            time.sleep(0.1)
+    yield
+    fluent._end_all()
+    session.finish()
+
+
+def test_a_run_comes_back_whole(here: None, tmp_path: Path) -> None:
+    large = tmp_path / "large é.bin"
+    large.write_bytes(bytes(range(256)) * 1_000)
+    with keepwell.start_run("served", experiment="e", params={"depth": 4}, system_metrics=0.1) as run:
+        for step in range(3_000):
+            keepwell.log_metric("loss", step / 7)
+        keepwell.log_artifact(large, "deep/er")
+        keepwell.log_text("a", "note.txt")
+        time.sleep(0.3)
+    assert keepwell.flush(60)
+    found = keepwell.get_run(run.id)
+    assert found.status == "finished" and found.params == {"depth": 4} and found.user
+    assert "system/system_memory_usage_megabytes" in found.metrics
+    history = keepwell.metric_history(run.id, "loss")
+    assert list(history.steps) == list(range(3_000)) and history.values[7] == 1.0
+    place = keepwell.download_artifacts(run.id, dst_path=tmp_path / "out")
+    assert (place / "deep/er/large é.bin").read_bytes() == large.read_bytes()
+    assert (place / "note.txt").read_text() == "a"
+    assert [r.id for r in keepwell.search_runs("metrics.loss > 400", experiments="e")] == [run.id]
+    with pytest.raises(NotFound):
+        keepwell.search_runs(experiments="nowhere")
+
+
+def test_a_model_is_registered_and_loaded(here: None) -> None:
+    linear = pytest.importorskip("sklearn.linear_model")
+    pytest.importorskip("skops")
+    x = np.arange(20.0).reshape(10, 2)
+    model = linear.LinearRegression().fit(x, x.sum(axis=1))
+    with keepwell.start_run():
+        logged = keepwell.log_model(model, input_example=x[:2], registered_model_name="sums", aliases=["best"])
+    assert logged.version is not None and logged.version.number == 1
+    for uri in (logged.uri, "models:/sums/1", "models:/sums@best", "models:/sums/latest"):
+        with keepwell.load_model(uri) as loaded:
+            assert np.allclose(loaded.predict(x), x.sum(axis=1)), uri
+    with pytest.raises(NotFound):
+        keepwell.load_model("models:/sums/7")
