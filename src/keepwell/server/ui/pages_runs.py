@@ -31,8 +31,8 @@ from keepwell.tracking import service as tracking
 from keepwell.tracking.model import Experiment
 
 PATH = "/runs"
-COUNTED = 1_000_000
-"""So many runs are counted, at most."""
+NAMED = 30
+"""Names for columns and completion are those of so many experiments: of the runs that are shown, then the newest."""
 Text = Annotated[str, msgspec.Meta(max_length=4_000)]
 Back = Annotated[str, msgspec.Meta(pattern=r"^/(runs|experiments/[0-9]{1,18})(\?.*)?$", max_length=8_000)]
 Path = Annotated[str, msgspec.Meta(pattern=r"^/(runs|experiments/[0-9]{1,18})$")]
@@ -116,12 +116,13 @@ def show_table(
     """
     wanted = ask.query
     asked = Asked(links.experiment(one.id) if one else PATH, **msgspec.structs.asdict(wanted))
-    known = tracking.run_columns(tx, list(scope))
     context: dict[str, Any] = {"rows": [], "heads": [], "fixed": [], "groups": None, "where": None, "problem": None}
     try:
         context |= grouped(tx, asked, scope) if asked.group else _listed(tx, asked, scope)
     except InvalidInput as error:
         context["problem"] = str(error)
+    shown = [run.experiment for run, _ in context["rows"]]
+    known = tracking.run_columns(tx, list(dict.fromkeys([*shown, *scope]))[:NAMED])
     total = context["where"].total if context["where"] else 0
     filtered = bool(asked.filter or asked.group or asked.view != "active")
     whole = total if not filtered else tracking.count_runs(tx, list(scope), "", "active")
