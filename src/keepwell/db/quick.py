@@ -37,7 +37,7 @@ def fetch(tx: Transaction, statement: Select[Any], values: Mapping[str, Any]) ->
             given += value
         else:
             given.append(value)
-    return _cursor(tx).execute(text, given).fetchall()  # type: ignore[no-any-return]
+    return cursor(tx).execute(text, given).fetchall()  # type: ignore[no-any-return]
 
 
 def first(tx: Transaction, statement: Select[Any], values: Mapping[str, Any]) -> Row | None:
@@ -67,12 +67,12 @@ def change(tx: Transaction, statement: Insert | Update | Delete, names: Sequence
         places = [list(names).index(name) for name in order]
         rows = [tuple(row[place] for place in places) for row in rows]
     if len(rows) == 1:
-        _cursor(tx).execute(text, rows[0])
+        cursor(tx).execute(text, rows[0])
     else:
-        _cursor(tx).executemany(text, rows)
+        cursor(tx).executemany(text, rows)
 
 
-def _cursor(tx: Transaction) -> Any:
+def cursor(tx: Transaction) -> Any:
     """Return a cursor of the driver itself; its errors are put into words by `db.engine.in_plain_words`."""
     return tx.connection.cursor()
 
