@@ -190,7 +190,8 @@ def _modules() -> list[str]:
 def _is_library(place: str) -> bool:
     """Tell whether a place holds installed libraries, Keepwell among them, and not somebody's project."""
     known = {sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")}
-    return place in known or place.endswith(".zip") or (Path(place) / "keepwell").is_dir()
+    installed = Path(place).name in ("site-packages", "dist-packages")
+    return installed or place in known or place.endswith(".zip") or (Path(place) / "keepwell").is_dir()
 
 
 def _size(incoming: bytearray) -> int | None:
