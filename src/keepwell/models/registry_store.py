@@ -23,8 +23,8 @@ from sqlalchemy import (
 )
 
 from keepwell.core.names import name_key
-from keepwell.db import Transaction, metadata
-from keepwell.db.bulk import chunks, delete_rows, insert_rows, update_rows
+from keepwell.db import Transaction, metadata, quick
+from keepwell.db.bulk import chunks
 from keepwell.models.registry_rules import alias_key
 from keepwell.models.store import batches, champions, members, models, versions
 
@@ -157,18 +157,18 @@ def change_model(tx: Transaction, name: str, at: str, **changes: object) -> None
 
 def touch(tx: Transaction, name: str, at: str) -> None:
     """Write down that a model changed."""
-    update_rows(tx, _TOUCH, ("new_at", "of_model"), [(at, name)])
+    quick.change(tx, _TOUCH, ("new_at", "of_model"), [(at, name)])
 
 
 def touch_version(tx: Transaction, version: str, at: str) -> None:
     """Write down that what is written on a version changed; its details are there."""
-    update_rows(tx, _TOUCH_VERSION, ("new_at", "of_version"), [(at, version)])
+    quick.change(tx, _TOUCH_VERSION, ("new_at", "of_version"), [(at, version)])
 
 
 def add_details(tx: Transaction, rows: Sequence[Mapping[str, object]]) -> None:
     """Write the details of versions."""
     full: list[dict[str, object]] = [{"stage": "None", "status": "ready", **row} for row in rows]
-    insert_rows(tx, details, _DETAILS, [tuple(row.get(name) for name in _DETAILS) for row in full])
+    quick.add(tx, details, _DETAILS, [tuple(row.get(name) for name in _DETAILS) for row in full])
 
 
 def change_details(tx: Transaction, version: str, at: str, **changes: object) -> None:
@@ -178,8 +178,8 @@ def change_details(tx: Transaction, version: str, at: str, **changes: object) ->
 
 def set_model_tags(tx: Transaction, model: str, tags: Mapping[str, str]) -> None:
     """Write tags of a model, over those of the same name."""
-    delete_rows(tx, _NO_MODEL_TAG, ("of_model", "of_name"), [(model, name) for name in tags])
-    insert_rows(tx, model_tags, ("model", "name", "value"), [(model, *pair) for pair in tags.items()])
+    quick.change(tx, _NO_MODEL_TAG, ("of_model", "of_name"), [(model, name) for name in tags])
+    quick.add(tx, model_tags, ("model", "name", "value"), [(model, *pair) for pair in tags.items()])
 
 
 def drop_model_tags(tx: Transaction, model: str, name: str | None = None) -> int:
@@ -191,8 +191,8 @@ def drop_model_tags(tx: Transaction, model: str, name: str | None = None) -> int
 def set_version_tags(tx: Transaction, version: str, tags: Mapping[str, str], *, new: bool = False) -> None:
     """Write tags of a version, over those of the same name; a new version has none yet."""
     if not new:
-        delete_rows(tx, _NO_VERSION_TAG, ("of_version", "of_name"), [(version, name) for name in tags])
-    insert_rows(tx, version_tags, ("version", "name", "value"), [(version, *pair) for pair in tags.items()])
+        quick.change(tx, _NO_VERSION_TAG, ("of_version", "of_name"), [(version, name) for name in tags])
+    quick.add(tx, version_tags, ("version", "name", "value"), [(version, *pair) for pair in tags.items()])
 
 
 def drop_version_tag(tx: Transaction, version: str, name: str) -> int:
@@ -203,13 +203,13 @@ def drop_version_tag(tx: Transaction, version: str, name: str) -> int:
 
 def open_alias(tx: Transaction, seq: int, model: str, alias: str, version: str, number: int, at: str, by: str) -> None:
     """Let an alias name a version from now on; the partial unique index refuses a second one."""
-    insert_rows(tx, aliases, _ALIASES, [(seq, model, alias_key(alias), alias, version, number, at, by)])
+    quick.add(tx, aliases, _ALIASES, [(seq, model, alias_key(alias), alias, version, number, at, by)])
 
 
 def end_aliases(tx: Transaction, rows: Iterable[int], at: str, by: str, seq: int) -> None:
     """End what aliases name, each given by the number of the entry that began it."""
     names = ("new_until", "new_by", "new_seq", "of_seq")
-    update_rows(tx, _END_ALIAS, names, [(at, by, seq, row) for row in rows])
+    quick.change(tx, _END_ALIAS, names, [(at, by, seq, row) for row in rows])
 
 
 def set_stages(
@@ -227,10 +227,10 @@ def set_stages(
         fresh: a version in no stage is in none of the table's rows; this is the word for none.
     """
     ends = [(at, by, seq, version) for version, _, _ in moved]
-    update_rows(tx, _END_STAGE, ("new_until", "new_by", "new_seq", "of_version"), ends)
+    quick.change(tx, _END_STAGE, ("new_until", "new_by", "new_seq", "of_version"), ends)
     rows = [(seq, version, model, number, stage, at, by) for version, number, stage in moved if stage != fresh]
-    insert_rows(tx, stages, _STAGES, rows)
-    update_rows(
+    quick.add(tx, stages, _STAGES, rows)
+    quick.change(
         tx, _STAGE, ("new_stage", "new_at", "of_version"), [(stage, at, version) for version, _, stage in moved]
     )
 
@@ -276,7 +276,7 @@ def rename(tx: Transaction, old: str, new: str, at: str) -> None:
     emptied = update(members).where(members.c.model == old)
     tx.execute(emptied.values(number=0, latest=None, first=members.c.last + 1, versions=0))
     names = [column.name for column in members.columns]
-    insert_rows(tx, members, names, [(new, *tuple(row)[1:]) for row in kept])
+    quick.add(tx, members, names, [(new, *tuple(row)[1:]) for row in kept])
     for table in (batches, versions, champions, model_tags, aliases, stages):
         tx.execute(update(table).where(table.c.model == old).values(model=new))
     gone = update(models).where(models.c.name == old)

@@ -21,7 +21,7 @@ from sqlalchemy import (
 )
 
 from keepwell.core.clock import iso
-from keepwell.db import Transaction, metadata
+from keepwell.db import Transaction, metadata, quick
 from keepwell.db.bulk import insert_rows, update_rows
 from keepwell.db.schema import Json
 from keepwell.models.model import Batch, Champion, Member
@@ -147,7 +147,7 @@ def add_batch(tx: Transaction, batch: Batch, seq: int) -> None:
         batch.pack, batch.members, iso(batch.trained_at), batch.trained_until, iso(batch.created_at),
         batch.created_by,
     )  # fmt: skip
-    insert_rows(tx, batches, _BATCH_COLUMNS, [row])
+    quick.add(tx, batches, _BATCH_COLUMNS, [row])
 
 
 def add_versions(
@@ -161,7 +161,8 @@ def add_versions(
         new: id, member and number of each.
         known: segments that had versions before.
     """
-    insert_rows(
+    add, change = (quick.add, quick.change) if len(new) == 1 else (insert_rows, update_rows)
+    add(
         tx,
         versions,
         _VERSION_COLUMNS,
@@ -173,7 +174,7 @@ def add_versions(
             for version, member, number in new
         ],
     )  # fmt: skip
-    insert_rows(
+    add(
         tx,
         members,
         ("model", "segment", "search", "number", "latest", "first", "last", "versions"),
@@ -183,7 +184,7 @@ def add_versions(
             if member.segment not in known
         ],
     )
-    update_rows(
+    change(
         tx,
         _NEWEST,
         ("new_number", "new_latest", "new_last", "of_model", "of_segment"),
