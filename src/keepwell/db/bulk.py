@@ -7,11 +7,11 @@ column's type would encode (`db.schema.Json`) is encoded by the caller. On Postg
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from typing import Any, TypeVar
 
-from sqlalchemy import Delete, Dialect, Insert, Select, Table, Update, insert
+from sqlalchemy import Delete, Dialect, Insert, Table, Update, insert
 from sqlalchemy.exc import IntegrityError
 
 from keepwell.db.engine import Transaction
@@ -55,18 +55,6 @@ def delete_rows(tx: Transaction, statement: Delete, names: Sequence[str], rows: 
         _run(tx, statement, names, rows)
 
 
-def first_row(tx: Transaction, statement: Select[Any], values: Mapping[str, object]) -> tuple[Any, ...] | None:
-    """Return the first row of a select that is declared once, as the driver gives it; `values` are its `bindparam`s.
-
-    For what every request asks: it takes a third of the time of `tx.execute`.
-    """
-    text, order = _compiled_select(statement, tx.dialect)
-    driver: Any = tx.connection.driver_connection
-    given = values if order is None else tuple(values[name] for name in order)
-    found: tuple[Any, ...] | None = driver.execute(text, given).fetchone()
-    return found
-
-
 def chunks(items: Sequence[Item], size: int = 5_000) -> Iterator[Sequence[Item]]:
     """Yield the items in runs of at most `size`: a statement takes a limited number of parameters."""
     for start in range(0, len(items), size):
@@ -103,12 +91,6 @@ def _put(table: Table, columns: tuple[str, ...], dialect: str, replace: bool) ->
     if not replace or not changing:
         return statement.on_conflict_do_nothing(index_elements=keys)
     return statement.on_conflict_do_update(index_elements=keys, set_=changing)
-
-
-@lru_cache(maxsize=256)
-def _compiled_select(statement: Select[Any], dialect: Dialect) -> tuple[str, list[str] | None]:
-    compiled = statement.compile(dialect=dialect)
-    return str(compiled), compiled.positiontup
 
 
 @lru_cache(maxsize=256)

@@ -24,7 +24,7 @@ from sqlalchemy import (
 
 from keepwell.core.clock import from_iso, iso
 from keepwell.db import Transaction, metadata
-from keepwell.db.bulk import first_row
+from keepwell.db.quick import first
 from keepwell.governance.identity_rules import Credential, CredentialKind, Person
 
 people = Table(
@@ -99,7 +99,7 @@ _COLUMNS = tuple(column.name for column in _BY_DIGEST.selected_columns)
 
 def by_digest(tx: Transaction, kind: CredentialKind, digest: str) -> tuple[Credential, Person, str] | None:
     """Return the credential of a kind under a digest, whose it is, and the digest as it is stored."""
-    row = first_row(tx, _BY_DIGEST, {"digest": digest, "kind": kind})
+    row = first(tx, _BY_DIGEST, {"digest": digest, "kind": kind})
     if row is None:
         return None
     found = dict(zip(_COLUMNS, row, strict=True))

@@ -205,6 +205,8 @@ def _on_model(tx: Transaction, c: Comparison, datasets: Sequence[tuple[str, str 
 def whole(tx: Transaction, rows: Sequence[Any]) -> list[LoggedModel]:
     """Return models with all they have, one query a table."""
     ids = [row.id for row in rows]
+    if not ids:
+        return []
     params: defaultdict[str, dict[str, str]] = defaultdict(dict)
     tags: defaultdict[str, dict[str, str]] = defaultdict(dict)
     for table, found in ((model_params, params), (model_tags, tags)):
