@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import Column, Index, Integer, String, Table, Text, insert, select, update
 
 from keepwell import ledger
+from keepwell.core import failpoints
 from keepwell.core.calls import Call
 from keepwell.core.clock import from_iso, iso
 from keepwell.core.errors import Conflict, InvalidInput, NotFound
@@ -100,6 +101,7 @@ def _add(tx: Transaction, call: Call, model: str, named: tuple[str, ...], reason
             id=made.id, model=model, segments=list(named), at=iso(made.at), actor=made.actor, reason=reason
         )
     )
+    failpoints.reach("wishes.stored")
     body = {"wish": made.id, "segments": len(named), "named": list(named[:20])}
     ledger.append(tx, call, Event("training.wished", f"model:{model}", body, note=reason))
     return made
@@ -118,6 +120,7 @@ def withdraw(tx: Transaction, call: Call, wish_id: str) -> Wish:
     if row.withdrawn_at is not None:
         raise Conflict("This wish was taken back already.", where=wish_id)
     tx.execute(update(loop_wishes).where(loop_wishes.c.id == wish_id).values(withdrawn_at=iso(call.now)))
+    failpoints.reach("wishes.withdrawn")
     ledger.append(tx, call, Event("training.unwished", f"model:{row.model}", {"wish": wish_id}))
     return wishes(tx, row.model, wish_id=wish_id)[0]
 
