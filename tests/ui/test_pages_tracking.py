@@ -59,6 +59,15 @@ def test_a_table_says_how_many_there_are_and_goes_on(pages: Any, made: Seeded) -
     assert made.deleted not in seen
 
 
+@pytest.mark.parametrize(
+    "path", ["/runs", "/experiments", "/experiments/1", "/models/digits-reader", "/models/digits-reader/versions/1"]
+)
+def test_a_page_has_its_json_beside_it(pages: Any, path: str) -> None:
+    found = re.search(r'<footer>\s*<a href="([^"]+)">This page as JSON', pages.page(path))
+    assert found is not None
+    assert pages.get(unescape(found[1])).json()
+
+
 @pytest.mark.parametrize("filter_", ["metrics.loss >", "nonsense.x = 1", "attributes.nothing = 'x'", "metrics.a = 'b'"])
 def test_a_filter_that_is_none_is_told_and_kept(pages: Any, filter_: str) -> None:
     answer = pages.get("/runs", params={"filter": filter_})

@@ -86,7 +86,7 @@ def experiments(ask: Ask[ExperimentsQuery, None]) -> Html:
     running = sum(one.running for one in lines)
     said = words.plural(sum(one.runs for one in lines), "run") + " in " + words.plural(len(lines), "experiment")
     return page(
-        ask, "experiments.html", title="Experiments", nav="runs", crumbs=[("Runs", "/runs")],
+        ask, "experiments.html", title="Experiments", nav="runs", crumbs=[("Runs", "/runs")], json="/api/experiments",
         lines=lines, query=wanted, moment_of=from_iso,
         answer=f"{said}{' on this page' if len(found) > A_PAGE or wanted.page > 1 else ''}; {running:,} running now."
         if lines else "An experiment holds runs that belong together.",

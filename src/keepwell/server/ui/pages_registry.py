@@ -83,6 +83,7 @@ def show_model(ask: Ask[Any, Any], number: int) -> Html:
     stays, here = views_registry.stays_of(found.name, spans), f"{links.model(found.name)}/registry"
     return page(
         ask, "registry.html", title=found.name, nav="models", crumbs=[("Fleets and models", "/models")], model=found,
+        json=f"/api/registry{links.model(found.name)}",
         versions=versions[:A_PAGE], runs=runs, spans=spans, charter=charter, tags=shown_tags(found.tags),
         answer=views_registry.answer_of(found, versions[0].number if versions else 0),
         timeline=lanes.draw(stays, now, label=f"Who was what when, of {found.name}"), lane_of=views_registry.lane_of,
@@ -107,6 +108,7 @@ def version(ask: Ask[None, None]) -> Html:
     files = files_of(ask.kit.blobs, one.manifest)
     return page(
         ask, "registered_version.html", title=f"{one.model} v{one.number}", nav="models",
+        json=f"/api/registry{links.registered_version(one.model, one.number)}",
         crumbs=[("Fleets and models", "/models"), (one.model, f"{links.model(one.model)}/registry")], version=one,
         run=runs.get(one.run_id or ""), charter=charter, spans=spans, lane_of=views_registry.lane_of,
         tags=shown_tags(one.tags), files=files, stages=STAGES, path=links.registered_version(one.model, one.number),

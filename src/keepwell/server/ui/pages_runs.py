@@ -130,7 +130,7 @@ def show_table(
     return page(
         ask, "runs.html", title=one.name if one else "Runs", nav="runs", status=400 if context["problem"] else 200,
         crumbs=[("Runs", PATH), ("Experiments", "/experiments")] if one else (),
-        json=None if one else "/api/runs", asked=asked, experiment=one,
+        json=f"/api/experiments/{one.id}" if one else "/api/runs", asked=asked, experiment=one,
         experiments=None if one else {number: found.name for number, found in scope.items()},
         note=note_of(one.tags) if one else "", whole=whole, answer=answer_of(whole, running, len(scope), one),
         groupings=groupings(known, whole=one is None) if whole else [], completions=completions(known),

@@ -108,10 +108,27 @@
   /* What decides how a plot is made; while it stays the same, new values are enough. */
   const shapeOf = (lines) => JSON.stringify([state.x, state.logX, state.logY, lines.map((line) => [line.run.slot, line.faint, line.table[0].length < 2])]);
 
+  /* All lines on one axis, as uPlot wants them; where their points stand on it is kept while only values change. */
+  const joined = (panel, lines, shape) => {
+    if (panel.gridOf !== panel.curves || panel.gridShape !== shape) {
+      const xs = Float64Array.from(new Set(lines.flatMap((line) => line.table[0]))).sort(), at = new Map();
+      xs.forEach((x, place) => at.set(x, place));
+      panel.grid = { xs: Array.from(xs), places: lines.map((line) => line.table[0].map((x) => at.get(x))) };
+      panel.gridOf = panel.curves;
+      panel.gridShape = shape;
+    }
+    const { xs, places } = panel.grid;
+    return [xs, ...lines.map((line, rank) => {
+      const column = new Array(xs.length).fill(undefined), values = line.table[1];
+      places[rank].forEach((place, point) => { column[place] = values[point]; });
+      return column;
+    })];
+  };
+
   const draw = (panel, anew = false) => {
     const lines = linesOf(panel), box = panel.box, shape = shapeOf(lines);
     panel.lines = lines;
-    const data = lines.length ? uPlot.join(lines.map((line) => line.table)) : [[]];
+    const data = joined(panel, lines, shape);
     if (panel.plot && !anew && panel.shape === shape) {
       const { min, max } = panel.plot.scales.x;
       panel.plot.setData(data, !panel.zoomed);
