@@ -169,6 +169,17 @@ def test_an_upload_in_parts(wire: Wire) -> None:
     assert wire.ask("PUT", f"{files}/mpu/parts/1", b"x").status == 404
 
 
+def test_credentials_of_parts_are_kept_nowhere(wire: Wire) -> None:
+    """Clients send parts with the headers that they are told, their own credential among them: it is not stored."""
+    run = wire.run()
+    asked = {"content-type": "application/json", "idempotency-key": "parts"}
+    body = json.dumps({"path": "a", "num_parts": 1}).encode()
+    begun = wire.ask("POST", f"/api/2.0/mlflow-artifacts/mpu/create/0/{run}/artifacts", body, asked).json
+    assert begun["credentials"][0]["headers"]["Authorization"] == f"Bearer {wire.token}"
+    files = [file for file in (wire.kit.home).glob("keepwell.db*") if file.is_file()]
+    assert files and not any(wire.token.encode() in file.read_bytes() for file in files)
+
+
 def test_an_upload_belongs_to_who_began_it(wire: Wire, new_wire: Wire, tmp_path: Path) -> None:
     other = new_wire(tmp_path)
     run = other.run()

@@ -300,7 +300,7 @@ ROUTES = (
     *call("GET", "/artifacts", "runs.read", list_path, "List files.", (Field("path"),), prefixes=FILES),
     *call("DELETE", "/artifacts/{path...}", "runs.delete", delete, "Forget a file.", (_PATH,), prefixes=FILES),
     *call("POST", "/mpu/create/{path...}", "runs.write", begin, "Begin an upload in parts.",
-          (Field("num_parts", "int"),), prefixes=FILES),
+          (Field("num_parts", "int"),), prefixes=FILES, secret=True),
     *call("POST", "/mpu/complete/{path...}", "runs.write", complete, "Put the parts of an upload together.",
           (Field("upload_id"), need("parts", "items")), prefixes=FILES, seconds=ASSEMBLY_SECONDS),
     *call("POST", "/mpu/abort/{path...}", "runs.write", abort, "End an upload in parts.",

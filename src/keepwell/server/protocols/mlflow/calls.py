@@ -45,6 +45,7 @@ def call(
     prefixes: Sequence[str] = PREFIXES,
     max_body: int = 2 << 20,
     seconds: float | None = None,
+    secret: bool = False,
 ) -> tuple[Route, ...]:
     """Return the routes of one call.
 
@@ -58,10 +59,21 @@ def call(
         prefixes: where it is served.
         max_body: largest body in bytes.
         seconds: how long it may take, where that is longer than others may.
+        secret: its answer is not kept for repeated calls.
     """
     run = functools.partial(_run, handler, tuple(fields))
     return tuple(
-        Route(method, prefix + path, permission, run, summary, dialect=MLFLOW, max_body=max_body, seconds=seconds)
+        Route(
+            method,
+            prefix + path,
+            permission,
+            run,
+            summary,
+            dialect=MLFLOW,
+            max_body=max_body,
+            seconds=seconds,
+            secret=secret,
+        )
         for prefix in prefixes
     )
 
