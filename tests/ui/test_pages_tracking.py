@@ -184,6 +184,13 @@ def test_files_are_saved_whole_and_shown_only_when_they_may_be(pages: Any, made:
         assert pages.get(run, params={"tab": "artifacts", "path": path}).status_code in (200, 400, 404), path
 
 
+def test_a_patch_is_shown_by_what_it_adds_and_takes(pages: Any, made: Seeded) -> None:
+    text = pages.page(f"/runs/{made.rich}?tab=artifacts&path=code%2Fchanges.patch")
+    assert '<span class="added">+width = 64</span>' in text
+    assert '<span class="gone">-width = 32</span>' in text
+    assert "what changed" in pages.words(f"/runs/{made.rich}")
+
+
 def test_live_tells_only_what_is_new(pages: Any, house: tuple[Kit, Seeded], made: Seeded) -> None:
     kit = house[0]
     first = pages.get(f"/live?runs={made.running}").json()

@@ -222,6 +222,14 @@ def test_only_what_differs_is_shown_until_all_is_wanted() -> None:
     assert [line.name for line in everything["Parameters"].lines] == ["lr", "same"]
 
 
+def test_uncommitted_changes_lead_to_the_patch() -> None:
+    digest = "sha256:" + "3" * 64
+    kept = run(1, code=Code(commit="a" * 40, dirty=True, diff=digest), artifacts={differences.PATCH: digest})
+    found = {one.title: one for one in differences.sections([kept, run(2)], everything=False)}
+    line = next(line for line in found["Code"].lines if line.name == differences.CHANGES)
+    assert list(line.links) == [f"/runs/{kept.id}?tab=artifacts&path=code%2Fchanges.patch", None]
+
+
 def test_runs_of_one_name_are_told_apart_and_bars_are_sorted() -> None:
     runs = [
         run(1, name="a", metrics={"m": 1.0}),

@@ -241,6 +241,7 @@ def _add_artifacts(kit: Kit, run: str, random: np.random.Generator) -> None:
         "figures/confusion.png": picture(random), "figures/curve.svg": SVG, "report.html": HTML.encode(),
         "tables/scores.csv": frame.write_csv().encode(), "tables/scores.parquet": packed.getvalue(),
         "tables/wrong.json": json.dumps(rows).encode(), "config.json": b'{"width": 64, "layers": [1, 2, 3]}',
+        "code/changes.patch": b"--- a/train.py\n+++ b/train.py\n@@ -1 +1 @@\n-width = 32\n+width = 64\n",
         "train.log": "\n".join(f"step {n}: loss {2.3 * 0.99**n:.4f}" for n in range(5_000)).encode(),
         "model/MLmodel": b"artifact_path: model\nflavors:\n  python_function:\n    loader_module: digits\n",
         "model/weights.bin": bytes(range(256)) * 64, "notes.md": b"# Notes\n\nBetter with *less* width.\n",

@@ -12,6 +12,9 @@ from keepwell.server.ui.words import short
 from keepwell.tracking.model import Run
 
 _UNTOLD = Cell("")
+CHANGES = "uncommitted changes"
+PATCH = "code/changes.patch"
+"""Where the client keeps how tracked files differed from the commit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,11 +76,13 @@ def _code(runs: Sequence[Run]) -> list[Line]:
     rows: list[tuple[str, Callable[[Run], Cell]]] = [
         ("commit", lambda run: _shortened(run.code.commit)),
         ("work tree", lambda run: Cell(_tree(run))),
-        ("uncommitted changes", lambda run: _shortened(run.code.diff)),
+        (CHANGES, lambda run: _shortened(run.code.diff)),
         ("sources", lambda run: _shortened(run.code.source)),
         ("repository", lambda run: Cell(run.code.remote or "")),
     ]
-    made = [_line(name, [cell(run) for run in runs]) for name, cell in rows]
+    patches = [links.with_query(links.run(run.id), tab="artifacts", path=PATCH) if PATCH in run.artifacts else None
+               for run in runs]  # fmt: skip
+    made = [_line(name, [cell(run) for run in runs], patches if name == CHANGES else ()) for name, cell in rows]
     return [line for line in made if any(one.text for one in line.cells)]
 
 
