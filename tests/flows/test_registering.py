@@ -103,8 +103,24 @@ def test_what_is_not_there_or_not_meant_is_refused(kit, run):
     ):
         with pytest.raises(NotFound):
             register(kit, source, **more)
-    with pytest.raises(InvalidInput):
-        register(kit, f"runs:/{run}/model", run_id="run_other")
+    with kit.write() as tx:
+        call = kit.call(ANN)
+        other = tracking.start_run(tx, call, name="other").id
+        stray = tracking.create_logged_model(tx, call, 0, "stray", run_id=other).id
+    register(kit, f"runs:/{run}/model")
+    for source, more in (
+        (f"runs:/{run}/model", {"run_id": "run_other"}),
+        (f"runs:/{run}/model", {"run_id": other}),
+        (f"runs:/{run}/model", {"logged_model": "m-none"}),
+        (f"runs:/{run}/model", {"logged_model": "m-" + "0" * 32}),
+        (f"mlflow-artifacts:/0/{run}/artifacts/model", {"logged_model": stray}),
+        ("models:/iris/1", {"run_id": other}),
+        ("models:/iris/1", {"logged_model": stray}),
+        (f"models:/{stray}", {"logged_model": "m-" + "0" * 32}),
+    ):
+        with pytest.raises(InvalidInput, match="must identify the resource that contains the source") as told:
+            register(kit, source, **more)
+        assert told.value.code == "invalid_source"
     with pytest.raises(InvalidInput):
         register(kit, "models:/iris/Retired")
     with kit.write() as tx:

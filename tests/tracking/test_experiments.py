@@ -35,6 +35,16 @@ def test_default_is_there_from_the_start(kit: Kit) -> None:
             service.experiment(tx, 7)
 
 
+def test_default_cannot_be_made_a_second_time(kit: Kit) -> None:
+    for _ in range(2):
+        with pytest.raises(Conflict, match=r"Experiment\(name=Default\) already exists"):
+            make(kit, "Default")
+        with write(kit.db) as tx:
+            tx.execute(experiments.delete())  # a database whose house has not been furnished
+    with write(kit.db) as tx:
+        assert service.get_or_create_experiment(tx, kit.call(ADA), "Default").id == 0
+
+
 def test_numbers_are_never_given_again(kit: Kit) -> None:
     assert [make(kit, name).id for name in ("a", "b")] == [1, 2]
     with write(kit.db) as tx:

@@ -6,6 +6,7 @@ The grammar and its messages follow MLflow's documentation of `search_runs`, `se
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -26,7 +27,7 @@ NULL_OPS = ("IS NULL", "IS NOT NULL")
 class Comparison:
     """One comparison: what is compared (`metric` `loss`), how (upper case), and with what.
 
-    The value is a number for metrics and numeric attributes, a tuple of texts for IN and NOT IN, None for IS NULL.
+    The value is a number for metrics, a whole one for numeric attributes (all of which are whole), a tuple of texts for IN and NOT IN, None for IS NULL.
     """
 
     entity: Entity
@@ -145,6 +146,7 @@ _TOKEN = re.compile(
 )
 _ITEM = re.compile(r"""\s*(?:'((?:[^']|'')*)'|"([^"]*)")\s*(,|\Z)""")
 _LONGEST = 100_000
+_SMALLEST, _LARGEST = -(1 << 63), (1 << 63) - 1
 MOST_COMPARISONS = 40
 MOST_ORDERS = 10
 """A search joins a table for each; SQLite joins 64 at most."""
@@ -195,7 +197,7 @@ def parse_order(clauses: Sequence[str], kind: Kind) -> tuple[Order, ...]:
         raise InvalidInput(f"There are more than {MOST_ORDERS} order_by clauses.", where="order_by")
     for clause in clauses:
         order = _order(clause, kind)
-        if any((o.entity, o.key) == (order.entity, order.key) for o in found):
+        if kind is not EXPERIMENTS and any((o.entity, o.key) == (order.entity, order.key) for o in found):
             raise InvalidInput(f"`order_by` contains duplicate fields: {list(clauses)}", where="order_by")
         found.append(order)
     return tuple(found)
@@ -252,6 +254,8 @@ def _comparison(tokens: Sequence[_Token], place: int, kind: Kind) -> tuple[int, 
         raise InvalidInput(f"Invalid comparison clause. Expected 3 tokens found {after - place}", where="filter")
     value = _value(entity, key, tokens[after], kind)
     _check_op(entity, key, op, value, kind)
+    if entity == "attribute" and isinstance(value, int | float):
+        op, value = _with_whole(op, value)
     found = Comparison(entity, key, op, value)
     return after + 1, replace(found, key=kind.aliases.get(key, key)) if entity == "attribute" else found
 
@@ -303,7 +307,7 @@ def _value(entity: Entity, key: str, token: _Token, kind: Kind) -> Value:
         if token.sort != "number":
             said = f"Expected numeric value type for numeric attribute: {key}. Found {token.text}"
             raise InvalidInput(said, where="filter")
-        return int(token.text) if re.fullmatch(r"-?\d+", token.text) else float(token.text)
+        return int(token.text) if re.fullmatch(r"-?\d{1,18}", token.text) else float(token.text)
     if token.sort == "text":
         return token.text[1:-1].replace("''", "'")
     if token.sort == "word" and token.text.startswith('"') and token.text.endswith('"'):
@@ -319,6 +323,22 @@ def _value(entity: Entity, key: str, token: _Token, kind: Kind) -> Value:
         raise InvalidInput(said, where="filter")
     what = {"attribute": "attributes", "dataset": "dataset attributes"}.get(entity, f"{entity} (e.g. 'my-value')")
     raise InvalidInput(f"Expected a quoted string value for {what}. Got value {token.text}", where="filter")
+
+
+def _with_whole(op: str, value: float) -> tuple[str, int]:
+    """Return the comparison of a whole number that says the same, with a number that databases can hold."""
+    if not -(2.0**63) < value < 2.0**63:
+        return op, _LARGEST if value > 0 else _SMALLEST
+    below = math.floor(value)
+    if below == value:
+        return op, below
+    match op:
+        case "<" | "<=":
+            return "<=", below
+        case ">" | ">=":
+            return ">", below
+        case _:
+            return op, _SMALLEST  # no attribute is so small: equal to none of them, as no whole number is to a fraction
 
 
 def _list(text: str) -> tuple[str, ...]:

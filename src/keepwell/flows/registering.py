@@ -99,18 +99,20 @@ def origin_of(
         case VersionSource():
             return _of_version(tx, kit, found, source, run_id, logged_model, run_link)
         case RunSource():
-            _same("run_id", run_id, found.run)
+            _same("run_id", run_id, found.run, source)
             run = of = _run(tx, found.run)
             files = _files(kit, tracking.all_artifacts(tx, of.id, found.path), found.path)
             if not files and found.path:
                 files = _file(kit, tx, of.id, found.path)
             logged = None if files else _logged_by(tx, of, found.path)
             if logged is not None:
-                _same("model_id", logged_model, logged.id)
+                _same("model_id", logged_model, logged.id, source)
                 files = _files(kit, tracking.all_artifacts(tx, logged.id), "")
+            elif logged_model is not None:
+                _made_by(tx, logged_model, found.run, source)
             named = logged.id if logged is not None else logged_model
         case LoggedSource():
-            _same("model_id", logged_model, found.model)
+            _same("model_id", logged_model, found.model, source)
             model = tracking.logged_model(tx, found.model)
             run_id = run_id or model.run
             run = _run(tx, run_id) if run_id is not None else None
@@ -146,15 +148,17 @@ def _of_version(
     run_link: str | None,
 ) -> Origin:
     version = named_version(tx, found)
+    _same("run_id", run_id, version.run_id, source)
+    _same("model_id", logged_model, version.logged_model, source)
     kit.blobs.keep(version.manifest, *(file.digest for file in files_of(kit, version)))
     return Origin(
         manifest=version.manifest,
         size=version.size,
         files=version.files,
         source=source,
-        run_id=run_id or version.run_id,
+        run_id=version.run_id,
         run_link=run_link or version.run_link,
-        logged_model=logged_model or version.logged_model,
+        logged_model=version.logged_model,
         dataset_version=version.dataset_version,
         code=version.code,
         environment=version.environment,
@@ -242,10 +246,24 @@ def _dataset(run: Run | None) -> str | None:
     return read[0] if len(read) == 1 else None
 
 
-def _same(what: str, given: str | None, found: str) -> None:
+def _made_by(tx: Transaction, logged_model: str, run: str, source: str) -> None:
+    """Refuse a logged model that a run did not make."""
+    try:
+        maker = tracking.logged_model(tx, logged_model).run
+    except NotFound:
+        maker = None
+    _same("model_id", logged_model, logged_model if maker == run else None, source)
+
+
+def _same(what: str, given: str | None, found: str | None, source: str) -> None:
+    """Refuse a run or a logged model that is not the one that the source belongs to: lineage is never taken on trust.
+
+    The sentence is that of MLflow's server.
+    """
     if given is not None and given != found:
         raise InvalidInput(
-            f"Invalid model version source: it names {found}, and {what} is {given[:60]!r}; give one of them.",
-            where=what,
+            f"Invalid model version source: {source!r}. The {what} request parameter must identify the resource that "
+            "contains the source.",
+            where="source",
             code="invalid_source",
         )

@@ -14,9 +14,10 @@ from keepwell.db import Transaction
 from keepwell.ledger import append, once
 from keepwell.tracking import experiments_store as store
 from keepwell.tracking import rules, search_store
-from keepwell.tracking.model import Experiment, View
+from keepwell.tracking.model import DEFAULT_NAME, Experiment, View
 
-MOST = 50_000
+MOST = 50_001
+"""The largest page that clients of MLflow ask for, and the one more that says whether there is another."""
 
 
 def ensure_default(tx: Transaction, call: Call) -> None:
@@ -35,6 +36,7 @@ def create_experiment(tx: Transaction, call: Call, name: str, tags: Mapping[str,
     accepted = rules.accept_tags(tags or {})
 
     def effect() -> Experiment:
+        store.ensure_default(tx, to_ms(call.now))
         there = store.by_name(tx, name)
         if there is not None:
             how = "" if there.lifecycle == "active" else " in deleted state. Restore it, or choose another name"
@@ -55,6 +57,9 @@ def get_or_create_experiment(tx: Transaction, call: Call, name: str) -> Experime
         Conflict: the experiment of that name is deleted; code `not_active`.
     """
     there = store.by_name(tx, name)
+    if there is None and name == DEFAULT_NAME:
+        store.ensure_default(tx, to_ms(call.now))
+        there = store.by_name(tx, name)
     if there is None:
         return create_experiment(tx, call, name)
     if there.lifecycle != "active":

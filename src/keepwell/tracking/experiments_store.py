@@ -18,7 +18,6 @@ _GONE = select(experiments.c.gone).where(experiments.c.id == bindparam("of_id"))
 
 def add(tx: Transaction, name: str, tags: Mapping[str, str], now: int) -> Experiment:
     """Write a new experiment under a number that was never given before."""
-    ensure_default(tx, now)
     number = next_number(tx, "experiment", func.max(experiments.c.id))
     tx.execute(insert(experiments).values(id=number, name=name, created=now, updated=now))
     if tags:

@@ -12,7 +12,8 @@ from keepwell.db import Transaction
 from keepwell.tracking import chunks, points_store, search_store, store
 from keepwell.tracking.model import Columns, DatasetSummary, Latest, Mark, Run, Series, View
 
-MOST = 50_000
+MOST = 50_001
+"""The largest page that clients of MLflow ask for, and the one more that says whether there is another."""
 """How many runs one listing or page returns at most."""
 
 

@@ -333,6 +333,33 @@ def test_pages_that_are_none(wire: Wire) -> None:
     refused(wire.get("/model-versions/search?max_results=-5"), 400)
 
 
+def test_the_largest_pages_are_given(wire: Wire) -> None:
+    """J11: what clients may ask for at most is answered, one more is not."""
+    assert wire.post("/runs/search", experiment_ids=["0"], max_results=50_000).status == 200
+    assert wire.post("/experiments/search", max_results=50_000).status == 200
+    assert wire.get("/registered-models/search?max_results=1000").status == 200
+    assert wire.get("/model-versions/search?max_results=200000").status == 200
+    assert wire.post("/logged-models/search", experiment_ids=["0"], max_results=50).status == 200
+    refused(wire.post("/runs/search", experiment_ids=["0"], max_results=50_001), 400)
+
+
+@pytest.mark.parametrize("far", ["9" * 19, "9" * 20, "-" + "9" * 20, "9" * 40, "9" * 5_000])
+def test_numbers_that_no_database_holds(wire: Wire, far: str) -> None:
+    """I09: beyond 64 bits, where a number is looked up and where one is compared with."""
+    refused(wire.get(f"/experiments/get?experiment_id={far}"), 404)
+    refused(wire.post("/experiments/delete", experiment_id=far), 404)
+    refused(wire.post("/runs/create", experiment_id=far), 404)
+    assert wire.post("/runs/search", experiment_ids=[far]).status in (200, 404)
+    refused(wire.get(f"/model-versions/get?name=reg&version={far}"), 404)
+    refused(wire.post("/registered-models/alias", name="reg", alias="far", version=far), 404)
+    for text in (f"start_time > {far}", f"end_time = {far}", f"metrics.m > {far}", f"created < {far}.5"):
+        assert wire.post("/runs/search", experiment_ids=["0"], filter=text).status == 200, text
+    assert wire.post("/experiments/search", max_results=5, filter=f"creation_time > {far}").status == 200
+    assert wire.get(f"/model-versions/search?filter=version_number%20%3D%20{far}").json == {}
+    searched = wire.post("/logged-models/search", experiment_ids=["0"], filter=f"creation_timestamp > {far}")
+    assert searched.status == 200
+
+
 def test_large_bodies_are_refused(wire: Wire) -> None:
     """J09: by what they say, and by what they are."""
     long = b'{"run_id": "' + b"x" * (3 << 20) + b'"}'

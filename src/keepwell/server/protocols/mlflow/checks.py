@@ -10,7 +10,7 @@ import posixpath
 import re
 from collections.abc import Sequence
 
-from keepwell.server.protocols.mlflow.errors import API_DOCS, invalid
+from keepwell.server.protocols.mlflow.errors import API_DOCS, invalid, missing
 from keepwell.server.protocols.mlflow.fields import Field as F
 from keepwell.server.protocols.mlflow.fields import Given, invalid_value, read_float, typed
 
@@ -19,6 +19,8 @@ LONGEST_KEY, LONGEST_PARAM, LONGEST_TAG = 250, 6_000, 8_000
 LONGEST_EXPERIMENT_NAME, LONGEST_EXPERIMENT_TAG = 500, 20_000
 LONGEST_REGISTRY_TAG, LONGEST_ALIAS = 100_000, 255
 MOST_RESULTS = 50_000
+_BEYOND = 1 << 62
+"""No experiment and no version has such a number."""
 
 _KEY = re.compile(r"[/\w.\- :]*\Z")
 _RUN_ID = re.compile(r"[a-zA-Z0-9][\w\-]{0,255}\Z")
@@ -97,9 +99,11 @@ def check_run_id(run_id: str) -> None:
 def read_experiment_id(text: str) -> int:
     """Return an experiment's id."""
     try:
-        number = int(text) if len(text) <= 20 else -1
+        number = int(text[:40])
     except ValueError:
         raise invalid(f"Invalid experiment ID '{text[:100]}'. Experiment ID must be a valid integer.") from None
+    if abs(number) >= _BEYOND:
+        raise missing(f"No Experiment with id={text[:100]} exists")
     return number
 
 
@@ -121,10 +125,10 @@ def check_model_name(name: str, where: str = "name") -> None:
 def read_version(text: str) -> int:
     """Return the number of a version."""
     try:
-        number = int(text) if len(text) <= 20 else -1
+        number = int(text[:40])
     except ValueError:
         raise invalid(f"Parameter 'version' must be an integer, got '{text[:100]}'.") from None
-    return number
+    return max(-1, min(number, _BEYOND))
 
 
 def check_alias(alias: str) -> None:
