@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -106,6 +107,34 @@ def test_however_batches_are_cut_and_repeated_the_end_is_the_same(
     assert sorted(steps) == [n for n, kind in enumerate(kinds) if kind == 0]
     assert {k: v for k, v in found.tags.items() if k == "t"} == tags
     assert found.params == {f"p{n}": n for n, kind in enumerate(kinds) if kind == 3}
+
+
+def test_logging_waits_for_no_governed_writer_where_the_database_can(kit: Kit) -> None:
+    """On SQLite there is one writer; elsewhere whoever logs points does not queue behind a promotion."""
+    session, run = ids(kit, "ses", "run")
+    send(kit, session, wire.Start(run=run, name="first", experiment="e"))
+    logged = wire.Log(run=run, points=points(m=1), params={"p": 1}, tags={"a": "1"}, without=["b"])
+    with ThreadPoolExecutor(1) as pool:
+        if kit.db.engine.dialect.name == "sqlite":
+            pool.submit(send, kit, session, logged, first=2).result(20)
+        else:
+            with kit.write() as tx:
+                service.create_experiment(tx, kit.call(ACTOR), "held open")
+                assert pool.submit(send, kit, session, logged, first=2).result(20) == wire.Outcome(2)
+    with kit.read() as tx:
+        found = service.run(tx, run)
+    assert (found.metrics, found.params) == ({"m": 1}, {"p": 1}) and found.tags["a"] == "1"
+
+
+def test_what_is_logged_after_the_end_or_first_of_all_is_written_alone(kit: Kit) -> None:
+    session, late, run = ids(kit, "ses", "ses", "run")
+    send(kit, session, wire.Start(run=run, name="first"), wire.Finish(run=run))
+    for who, first in ((session, 3), (late, 1)):
+        logged = wire.Log(run=run, points=points(**{f"m{first}": 1}))
+        assert send(kit, who, logged, first=first) == send(kit, who, logged, first=first) == wire.Outcome(first)
+    assert events(kit, "run.amended") == 2
+    with kit.read() as tx:
+        assert service.run(tx, run).metrics == {"m1": 1, "m3": 1}
 
 
 def test_what_can_never_be_done_is_named_and_the_rest_is_done(kit: Kit) -> None:

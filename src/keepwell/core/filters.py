@@ -27,7 +27,8 @@ NULL_OPS = ("IS NULL", "IS NOT NULL")
 class Comparison:
     """One comparison: what is compared (`metric` `loss`), how (upper case), and with what.
 
-    The value is a number for metrics, a whole one for numeric attributes (all of which are whole), a tuple of texts for IN and NOT IN, None for IS NULL.
+    The value is a number for metrics, a whole one for numeric attributes (all of which are whole), a tuple of texts for
+    IN and NOT IN, None for IS NULL.
     """
 
     entity: Entity

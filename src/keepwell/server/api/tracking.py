@@ -205,8 +205,7 @@ def log(ask: Ask[None, bytes]) -> wire.Outcome:
 def points(ask: Ask[None, bytes]) -> dict[str, int]:
     """Store a packed batch of points of one run; the points of a run are a set."""
     batch = unpack(ask.body)
-    with ask.write() as tx:
-        service.log_points(tx, ask.call(), ask.path["run"], batch)
+    ask.log(lambda tx: service.log_points(tx, ask.call(), ask.path["run"], batch))
     return {"points": len(batch)}
 
 

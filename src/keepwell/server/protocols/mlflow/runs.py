@@ -8,6 +8,7 @@ from typing import Any
 
 from keepwell.core.clock import LATEST_MS, from_ms
 from keepwell.core.errors import InvalidInput
+from keepwell.db import Transaction
 from keepwell.server.protocols.mlflow import checks, paging
 from keepwell.server.protocols.mlflow.calls import call
 from keepwell.server.protocols.mlflow.errors import API_DOCS, invalid
@@ -118,7 +119,8 @@ def search(ask: Asked, given: Given) -> object:
 def log_param(ask: Asked, given: Given) -> None:
     """Log a parameter."""
     key, value = checks.read_param(given["key"], given.get("value", ""))
-    with ask.write() as tx:
+
+    def work(tx: Transaction) -> None:
         try:
             tracking.log_params(tx, ask.call(), given["run_id"], {key: value})
         except InvalidInput as error:
@@ -130,6 +132,8 @@ def log_param(ask: Asked, given: Given) -> None:
                 f"value='{before}' for run ID='{given['run_id']}'. Attempted logging new value '{value}'."
             ) from None
 
+    ask.log(work)
+
 
 def set_tag(ask: Asked, given: Given) -> None:
     """Set a tag of a run."""
@@ -139,8 +143,7 @@ def set_tag(ask: Asked, given: Given) -> None:
 
 def delete_tag(ask: Asked, given: Given) -> None:
     """Delete a tag of a run."""
-    with ask.write() as tx:
-        tracking.delete_tag(tx, ask.call(), given["run_id"], given["key"])
+    ask.log(lambda tx: tracking.delete_tag(tx, ask.call(), given["run_id"], given["key"]))
 
 
 def log_inputs(ask: Asked, given: Given) -> None:
