@@ -8,7 +8,7 @@ from pathlib import Path
 
 import msgspec
 
-from keepwell.client.sender import Facts
+from keepwell.client.courier import Facts
 from keepwell.core.digests import digest_bytes
 from keepwell.tracking.code import changes_of, code_version
 from keepwell.tracking.machine import describe_environment, machine_of

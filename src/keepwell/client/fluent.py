@@ -11,8 +11,9 @@ from types import TracebackType
 from typing import Any
 
 from keepwell.client import naming, session
-from keepwell.client.run import ActiveRun, accept_params, accept_tags, on_end
+from keepwell.client.run import ActiveRun, on_end
 from keepwell.client.user import local_user
+from keepwell.client.values import accept_params, accept_tags
 from keepwell.core.errors import Conflict, InvalidInput
 from keepwell.core.ids import check_id
 from keepwell.settings import read_client_settings
@@ -160,15 +161,28 @@ def flush(seconds: float = FLUSH_SECONDS) -> bool:
     return True if begun is None else begun.flush(seconds)
 
 
-def log_metric(name: str, value: object, step: int | None = None, timestamp: int | None = None) -> None:
+def log_metric(
+    name: str,
+    value: object,
+    step: int | None = None,
+    timestamp: int | None = None,
+    *,
+    model_id: str | None = None,
+) -> None:
     """Record a point of a metric in the active run; see `ActiveRun.log_metric`."""
     stack = _here.stack
-    (stack[-1] if stack else _active()).log_metric(name, value, step, timestamp)
+    (stack[-1] if stack else _active()).log_metric(name, value, step, timestamp, model_id=model_id)
 
 
-def log_metrics(values: Mapping[str, object], step: int | None = None, timestamp: int | None = None) -> None:
+def log_metrics(
+    values: Mapping[str, object],
+    step: int | None = None,
+    timestamp: int | None = None,
+    *,
+    model_id: str | None = None,
+) -> None:
     """Record points of several metrics at one step and moment."""
-    _active().log_metrics(values, step, timestamp)
+    _active().log_metrics(values, step, timestamp, model_id=model_id)
 
 
 def log_points(

@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 
 from keepwell.client import records
+from keepwell.client.lanes import Item, Staged
 from keepwell.client.spool import Position
 from keepwell.core import points
 from keepwell.core.errors import InvalidInput
@@ -23,34 +24,18 @@ MOST_OPS = 2_000
 MOST_BYTES = 1 << 20
 
 
-class Staged(msgspec.Struct, frozen=True, kw_only=True):
-    """A file that waits in the session's folder to be uploaded.
-
-    Attributes:
-        run: whose artifact it is.
-        path: its path among the run's artifacts.
-        name: of the copy in `files/`.
-        size: in bytes.
-    """
-
-    run: str
-    path: str
-    name: str
-    size: int
-
-
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """What is sent at once: operations in order, and then, maybe, a file.
+    """What is sent at once.
 
     Attributes:
-        ops: number and operation.
-        file: to upload after the operations.
-        upto: the position that is acknowledged when all of it is.
+        ops: number and operation, in order.
+        lane: what the lane of uploads takes over once they are stored.
+        upto: the position that is acknowledged then.
     """
 
     ops: list[tuple[int, wire.Op]]
-    file: Staged | None
+    lane: list[Item]
     upto: Position
 
 
@@ -68,12 +53,18 @@ class _Open:
     params: dict[str, Any] = field(default_factory=dict)
     tags: dict[str, str] = field(default_factory=dict)
     without: dict[str, None] = field(default_factory=dict)
+    models: list[wire.ModelPoint] = field(default_factory=list)
 
     def closed(self) -> tuple[int, wire.Op]:
         batch = points.Batch(tuple(self.names), self.index, self.steps, self.ats, self.values)
         data = points.pack(batch) if self.values else b""
         return self.seq, wire.Log(
-            run=self.run, points=data, params=self.params, tags=self.tags, without=list(self.without)
+            run=self.run,
+            points=data,
+            params=self.params,
+            tags=self.tags,
+            without=list(self.without),
+            models=self.models,
         )
 
 
@@ -86,16 +77,15 @@ class Fold:
         self._points = 0
         self._bytes = 0
         self._upto: Position | None = None
-        self._file: Staged | None = None
+        self._lane: list[Item] = []
         self.unreadable = 0
 
     @property
     def full(self) -> bool:
         """Whether what was gathered should be sent before more is added."""
         return (
-            self._file is not None
-            or self._points >= MOST_POINTS
-            or len(self._ops) + len(self._open) >= MOST_OPS
+            self._points >= MOST_POINTS
+            or len(self._ops) + len(self._open) + len(self._lane) >= MOST_OPS
             or self._bytes >= MOST_BYTES
         )
 
@@ -104,7 +94,7 @@ class Fold:
         if self._upto is None:
             return None
         ops = sorted([*self._ops, *(one.closed() for one in self._open.values())], key=lambda pair: pair[0])
-        return Piece(ops, self._file, self._upto)
+        return Piece(ops, self._lane, self._upto)
 
     def add(
         self,
@@ -130,7 +120,9 @@ class Fold:
             case records.KIND_OP:
                 self._operation(found.payload, upto.seq)
             case records.KIND_FILE:
-                self._staged(found.payload)
+                self._staged(found.payload, upto.seq)
+            case records.KIND_LATE:
+                self._lane.append(Item(seq=upto.seq, op=found.payload))
             case _:
                 pass
 
@@ -154,10 +146,12 @@ class Fold:
             one.tags.pop(name, None)
             one.without[name] = None
         one.tags.update(op.tags)
+        one.models.extend(op.models)
+        self._points += len(op.models)
 
-    def _staged(self, payload: bytes) -> None:
+    def _staged(self, payload: bytes, seq: int) -> None:
         try:
-            self._file = msgspec.msgpack.decode(payload, type=Staged)
+            self._lane.append(Item(seq=seq, file=msgspec.msgpack.decode(payload, type=Staged)))
         except msgspec.DecodeError:
             self.unreadable += 1
 

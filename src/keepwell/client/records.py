@@ -29,7 +29,8 @@ POINT = struct.Struct("<BHIqqd")
 RUN_HEAD = struct.Struct("<BH")
 NAME_HEAD = struct.Struct("<BI")
 
-KIND_RUN, KIND_NAME, KIND_POINT, KIND_PACKED, KIND_OP, KIND_FILE = range(1, 7)
+KIND_RUN, KIND_NAME, KIND_POINT, KIND_PACKED, KIND_OP, KIND_FILE, KIND_LATE = range(1, 8)
+"""A FILE is uploaded in a lane of its own; a LATE is an operation that takes that lane; see `lanes`."""
 MOST = 64 << 20
 """Bytes of the longest record."""
 

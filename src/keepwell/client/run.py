@@ -2,33 +2,29 @@
 
 from __future__ import annotations
 
-import math
 import os
 import threading
-from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Iterable, Mapping
 from types import TracebackType
 from typing import Any, Self
 
 import msgspec
 
-from keepwell.client import media, records, session
-from keepwell.client.folding import Staged
-from keepwell.client.rules import check_metric, check_step, check_value, safe_path
+from keepwell.client import records, session
+from keepwell.client.filing import Filing
+from keepwell.client.rules import check_metric, check_step, check_value
+from keepwell.client.values import accept_params, accept_tags, check_status, label
 from keepwell.core import points
-from keepwell.core.errors import InvalidInput, NotFound, TooLarge
+from keepwell.core.errors import InvalidInput, TooLarge
 from keepwell.core.secrets import hide_credentials
 from keepwell.tracking import wire
-from keepwell.tracking.rules import mask
+from keepwell.tracking.rules import check_logged_model_id
 
-INLINE_BYTES = 64 << 10
-"""Artifacts up to this size travel with the records; larger ones are uploaded."""
 MOST_OP = 2 << 20
-MOST_FILES = 100_000
 _time = session.milliseconds
 
 
-class ActiveRun:
+class ActiveRun(Filing):
     """A run of this process.
 
     Use it as a context manager, so that it ends as failed when the block raises.
@@ -71,7 +67,15 @@ class ActiveRun:
         else:
             self.end("failed", f"{kind.__name__}: {error}")
 
-    def log_metric(self, name: str, value: object, step: int | None = None, timestamp: int | None = None) -> None:
+    def log_metric(
+        self,
+        name: str,
+        value: object,
+        step: int | None = None,
+        timestamp: int | None = None,
+        *,
+        model_id: str | None = None,
+    ) -> None:
         """Record a point of a metric.
 
         Args:
@@ -79,6 +83,7 @@ class ActiveRun:
             value: a number; NaN and infinities are recorded as what they are.
             step: where in training; without it, one more than the last of that name, from 0.
             timestamp: milliseconds since the epoch; now without it.
+            model_id: a logged model that the point was measured of; it gets the point too.
 
         Raises:
             InvalidInput: the name, the value or the step cannot be used.
@@ -98,12 +103,22 @@ class ActiveRun:
         now = session.current()
         if now is not self._session:
             self._announce(now)
-        now.spool.point(self.id, name, step, _time() if timestamp is None else int(timestamp), number)
+        at = _time() if timestamp is None else int(timestamp)
+        now.spool.point(self.id, name, step, at, number)
         sender = now.sender
         if not sender.awake:
             sender.wake()
+        if model_id is not None:
+            self._of_model(model_id, {name: number}, step, at)
 
-    def log_metrics(self, values: Mapping[str, object], step: int | None = None, timestamp: int | None = None) -> None:
+    def log_metrics(
+        self,
+        values: Mapping[str, object],
+        step: int | None = None,
+        timestamp: int | None = None,
+        *,
+        model_id: str | None = None,
+    ) -> None:
         """Record points of several metrics at one step and moment, in one write."""
         checked = {check_metric(name): check_value(name, value) for name, value in values.items()}
         if not checked:
@@ -113,9 +128,12 @@ class ActiveRun:
                 step = 1 + max(self._steps.get(name, -1) for name in checked)
             step = check_step(step)
             self._steps.update(dict.fromkeys(checked, step))
-        now = self._here()
-        now.spool.points(self.id, step, _time() if timestamp is None else int(timestamp), checked)
-        _wake(now)
+        now = self.here()
+        at = _time() if timestamp is None else int(timestamp)
+        now.spool.points(self.id, step, at, checked)
+        now.wake()
+        if model_id is not None:
+            self._of_model(model_id, checked, step, at)
 
     def log_points(
         self,
@@ -146,12 +164,12 @@ class ActiveRun:
             if not len(numbers) == len(places) == len(moments):
                 raise InvalidInput("Values, steps and timestamps must be equally many.", where="steps")
             self._steps[name] = places[-1]
-        now = self._here()
+        now = self.here()
         for start in range(0, len(numbers), 100_000):
             part = slice(start, start + 100_000)
             rows = zip([name] * len(numbers[part]), numbers[part], places[part], moments[part], strict=True)
             now.spool.packed(self.id, points.pack(points.batch_of(rows)))
-        _wake(now)
+        now.wake()
 
     def log_param(self, name: str, value: object) -> None:
         """Record a parameter: any JSON value, else its text. A parameter that is set keeps its value."""
@@ -161,7 +179,7 @@ class ActiveRun:
         """Record parameters. What is called like a secret is recorded as hidden."""
         given = accept_params(params)
         if given:
-            self._write(wire.Log(run=self.id, params=given))
+            self.record(wire.Log(run=self.id, params=given))
 
     def set_tag(self, name: str, value: object) -> None:
         """Set a tag; one that is set gets the new value."""
@@ -171,93 +189,11 @@ class ActiveRun:
         """Set tags."""
         given = accept_tags(tags)
         if given:
-            self._write(wire.Log(run=self.id, tags=given))
+            self.record(wire.Log(run=self.id, tags=given))
 
     def delete_tag(self, name: str) -> None:
         """Take a tag away."""
-        self._write(wire.Log(run=self.id, without=[_label(name, "tag")]))
-
-    def log_artifact(self, local_path: str | os.PathLike[str], artifact_path: str | None = None) -> None:
-        """Record a file as it is now, or the files of a folder, under the folder `artifact_path` of the artifacts.
-
-        Raises:
-            NotFound: there is no such file or folder.
-            InvalidInput: its name cannot be an artifact's.
-        """
-        source = Path(local_path)
-        if source.is_dir():
-            self.log_artifacts(source, "/".join(filter(None, (artifact_path, source.absolute().name))))
-            return
-        if not source.is_file():
-            raise NotFound(f"There is no file {str(source)!a} to log.", where="local_path")
-        self.log_file(source, "/".join(filter(None, (artifact_path, source.name))))
-
-    def log_artifacts(self, local_dir: str | os.PathLike[str], artifact_path: str | None = None) -> None:
-        """Record the files of a folder and of the folders in it; links that lead out of it are not followed."""
-        root = Path(local_dir)
-        if not root.is_dir():
-            raise NotFound(f"There is no folder {str(root)!a} to log.", where="local_dir")
-        found = [p for p in sorted(root.rglob("*")) if p.is_file() and p.resolve().is_relative_to(root.resolve())]
-        if len(found) > MOST_FILES:
-            raise InvalidInput(f"A folder of more than {MOST_FILES:,} files is not logged; pack it.", where="local_dir")
-        for file in found:
-            self.log_file(file, "/".join(filter(None, (artifact_path, file.relative_to(root).as_posix()))))
-
-    def log_file(self, source: Path, path: str) -> None:
-        """Record a file under a path of the run's artifacts."""
-        safe_path(path)
-        size = source.stat().st_size
-        if size <= INLINE_BYTES:
-            self._write(wire.Put(run=self.id, path=path, data=source.read_bytes()))
-            return
-        now = self._here()
-        try:
-            staged = Staged(run=self.id, path=path, name=now.spool.stage(source), size=size)
-        except OSError as error:
-            session.tell(f"{path} is not recorded: no copy of it could be made ({error.strerror})")
-            return
-        now.spool.other(records.KIND_FILE, msgspec.msgpack.encode(staged))
-        _wake(now)
-
-    def log_bytes(self, data: bytes, artifact_file: str) -> None:
-        """Record bytes as an artifact."""
-        safe_path(artifact_file)
-        if len(data) <= INLINE_BYTES:
-            self._write(wire.Put(run=self.id, path=artifact_file, data=data))
-            return
-        now = self._here()
-        try:
-            staged = Staged(run=self.id, path=artifact_file, name=now.spool.stage_bytes(data), size=len(data))
-        except OSError as error:
-            session.tell(f"{artifact_file} is not recorded: no copy of it could be made ({error.strerror})")
-            return
-        now.spool.other(records.KIND_FILE, msgspec.msgpack.encode(staged))
-        _wake(now)
-
-    def log_text(self, text: str, artifact_file: str) -> None:
-        """Record a text as an artifact, in UTF-8."""
-        self.log_bytes(text.encode("utf-8", "replace"), artifact_file)
-
-    def log_dict(self, dictionary: Any, artifact_file: str) -> None:
-        """Record a value as JSON, or as YAML when the file's name ends so."""
-        self.log_bytes(media.dict_bytes(dictionary, artifact_file), artifact_file)
-
-    def log_figure(self, figure: Any, artifact_file: str, *, save_kwargs: Mapping[str, Any] | None = None) -> None:
-        """Record a Matplotlib or Plotly figure in the format that the file's name ends with."""
-        self.log_bytes(media.figure_bytes(figure, artifact_file, save_kwargs), artifact_file)
-
-    def log_image(
-        self, image: Any, artifact_file: str | None = None, *, key: str | None = None, step: int | None = None
-    ) -> None:
-        """Record an image: a PIL image or an array; with `key` as one of a row of them, by step."""
-        if (artifact_file is None) == (key is None):
-            raise InvalidInput("An image is logged under an artifact_file, or under a key.", where="artifact_file")
-        path = artifact_file if artifact_file is not None else f"images/{key}/{check_step(step or 0):08d}.png"
-        self.log_bytes(media.image_bytes(image, path), path)
-
-    def log_table(self, data: Any, artifact_file: str) -> None:
-        """Record a table as JSON, CSV or Parquet, as the file's name ends."""
-        self.log_bytes(media.table_bytes(data, artifact_file), artifact_file)
+        self.record(wire.Log(run=self.id, without=[label(name, "tag")]))
 
     def log_input(
         self,
@@ -283,7 +219,7 @@ class ActiveRun:
         from keepwell.client.inputs import describe
 
         found = describe(data, name=name, context=context, source=source, version=version)
-        self._write(wire.Inputs(run=self.id, datasets=[found]))
+        self.record(wire.Inputs(run=self.id, datasets=[found]))
 
     def end(self, status: str = "finished", error: str | None = None) -> None:
         """End the run; once. In a forked child, the parent's run goes on.
@@ -299,7 +235,7 @@ class ActiveRun:
         for stop in self._ending:
             stop()
         said = hide_credentials(error)[:2000] if error else None
-        self._write(wire.Finish(run=self.id, status=self.status, at=_time(), error=said))
+        self.record(wire.Finish(run=self.id, status=self.status, at=_time(), error=said))
         session.current().spool.closes(self.id)
         _ended(self)
 
@@ -316,7 +252,7 @@ class ActiveRun:
         self._session, self._begun, self._above = session.current(), begun, above
         self._session.spool.opens(self.id)
         try:
-            self._write(begun)
+            self.record(begun)
         except InvalidInput:
             self._session.spool.closes(self.id)
             raise
@@ -325,28 +261,40 @@ class ActiveRun:
         """Take a new lock in a forked child: a thread that is not there may have held the old one."""
         self._mutex = threading.Lock()
 
-    def _here(self) -> session.Session:
+    def here(self) -> session.Session:
+        """Return this process's session, which knows the run."""
         now = session.current()
         if now is not self._session:
             self._announce(now)
         return now
 
-    def _announce(self, now: session.Session) -> None:
-        """Tell a forked process's own session of a run that its parent began: its records may be sent first."""
-        self._session = now
-        if self._above is not None:
-            self._above._here()
-        if self._begun is not None and not self._begun.resume:
-            self._write(msgspec.structs.replace(self._begun, again=True))
+    def record(self, op: wire.Op) -> None:
+        """Append an operation.
 
-    def _write(self, op: wire.Op) -> None:
-        now = self._here()
+        Raises:
+            TooLarge: it is too large for a record.
+            InvalidInput: the other side could not read it.
+        """
+        now = self.here()
         data = wire.pack(op)
         if len(data) > MOST_OP:
             raise TooLarge("This is too large for a value; log it as an artifact.", where=type(op).__name__.lower())
         wire.unpack_op(data)  # what the other side could not read is told here, not later
-        now.spool.other(records.KIND_OP, data)
-        _wake(now)
+        now.spool.other(records.KIND_LATE if now.behind.waits(op) else records.KIND_OP, data)
+        now.wake()
+
+    def _of_model(self, model_id: str, values: Mapping[str, float], step: int, at: int) -> None:
+        """Give a logged model points that were measured of it."""
+        model = check_logged_model_id(model_id)
+        self.record(wire.Log(run=self.id, models=[wire.ModelPoint(model, n, v, step, at) for n, v in values.items()]))
+
+    def _announce(self, now: session.Session) -> None:
+        """Tell a forked process's own session of a run that its parent began: its records may be sent first."""
+        self._session = now
+        if self._above is not None:
+            self._above.here()
+        if self._begun is not None and not self._begun.resume:
+            self.record(msgspec.structs.replace(self._begun, again=True))
 
 
 _listeners: list[Any] = []
@@ -355,77 +303,6 @@ _listeners: list[Any] = []
 def on_end(listener: Any) -> None:
     """Call a function with every run that ends."""
     _listeners.append(listener)
-
-
-def accept_params(params: Mapping[str, object]) -> dict[str, Any]:
-    """Return parameters as they are recorded: JSON values, secrets hidden.
-
-    Raises:
-        InvalidInput: a name cannot be used.
-    """
-    return {_label(name, "parameter"): mask(name, plain(value)) for name, value in params.items()}
-
-
-def accept_tags(tags: Mapping[str, object]) -> dict[str, str]:
-    """Return tags as they are recorded: texts, secrets hidden.
-
-    Raises:
-        InvalidInput: a name cannot be used.
-    """
-    return {_label(name, "tag"): str(mask(name, proper(str(value))))[:8000]
-            for name, value in tags.items()}  # fmt: skip
-
-
-def check_status(status: str) -> str:
-    """Return a status that a run ends with; other systems' words for them are understood.
-
-    Raises:
-        InvalidInput: it is none.
-    """
-    known = {"killed": "interrupted", "finished": "finished", "failed": "failed", "interrupted": "interrupted"}
-    found = known.get(status.lower()) if isinstance(status, str) else None
-    if found is None:
-        raise InvalidInput("A run ends as finished, failed or interrupted.", where="status")
-    return found
-
-
-def plain(value: object) -> Any:  # noqa: PLR0911  (one line a kind)
-    """Return a value as JSON has it; what JSON does not have, as its text."""
-    if value is None or isinstance(value, bool):
-        return value
-    if isinstance(value, str):
-        return proper(value)
-    if isinstance(value, int):
-        return value if abs(value) <= 1 << 53 else str(value)
-    if isinstance(value, float):
-        return float(value) if math.isfinite(value) else str(value)
-    if isinstance(value, Mapping):
-        return {str(k): plain(v) for k, v in value.items()}
-    if isinstance(value, list | tuple):
-        return [plain(v) for v in value]
-    if hasattr(value, "item") and getattr(value, "size", 2) == 1:
-        return plain(value.item())
-    if isinstance(value, Sequence | set | frozenset) and not isinstance(value, bytes) and len(value) <= 1000:
-        return [plain(v) for v in value]
-    return proper(str(value)[:8000])
-
-
-def proper(text: str) -> str:
-    """Return a text that can be stored: NUL and halves of surrogate pairs replaced."""
-    if text.isascii() and "\0" not in text:
-        return text
-    return text.replace("\0", "\ufffd").encode("utf-8", "replace").decode("utf-8")
-
-
-def _label(name: object, what: str) -> str:
-    if not isinstance(name, str) or not 0 < len(name) <= 250 or not name.isprintable():
-        raise InvalidInput(f"The name of a {what} is 1 to 250 printable characters.", where=what)
-    return name
-
-
-def _wake(now: session.Session) -> None:
-    if not now.sender.awake:
-        now.sender.wake()
 
 
 def _ended(run: ActiveRun) -> None:

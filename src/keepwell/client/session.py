@@ -13,7 +13,9 @@ import time
 from pathlib import Path
 
 from keepwell.client import facts, syncing
-from keepwell.client.sender import Courier, Facts, Sender
+from keepwell.client.courier import Courier, Facts
+from keepwell.client.lanes import Behind
+from keepwell.client.sender import Sender
 from keepwell.client.spool import Spool, Target, sessions, target_of
 from keepwell.client.transports import Transport
 from keepwell.core.clock import SystemClock
@@ -36,15 +38,17 @@ class Session:
         settings: where to, and as whom.
         spool: takes records.
         sender: sends them.
+        behind: tells which of them must come after files.
     """
 
     def __init__(self, settings: ClientSettings, ids: Ids, parent: str | None) -> None:
         self.settings = settings
         self.spool = Spool(settings.spool, ids.new("ses"), Target(uri=settings.uri, pid=os.getpid(), parent=parent))
+        self.behind = Behind()
         self._facts: Facts | None = None
         self._code = facts.code_folder()
         self._refused: dict[str, int] = {}
-        self._courier = Courier(self.spool.folder, self._transport(), self._gather, on_refused=self._on_refused)
+        self._courier = Courier(self.spool.folder, self._transport, self._gather, on_refused=self._on_refused)
         self.sender = Sender(
             self._courier,
             self.spool.end,
@@ -58,6 +62,11 @@ class Session:
     def id(self) -> str:
         """The session's id."""
         return self.spool.session
+
+    def wake(self) -> None:
+        """Let the sender know that there is something."""
+        if not self.sender.awake:
+            self.sender.wake()
 
     def flush(self, seconds: float) -> bool:
         """Wait until everything logged so far is stored, at most so long; tell whether it is."""

@@ -10,10 +10,11 @@ from pathlib import Path
 import msgspec
 
 from keepwell.client import facts
+from keepwell.client.courier import Courier, send_all
 from keepwell.client.locks import Lock
-from keepwell.client.sender import Courier, send_all
 from keepwell.client.spool import Acked, Reader, discard, sessions, target_of
 from keepwell.client.transports import Away, Transport
+from keepwell.client.uploads import noted
 from keepwell.core.errors import Conflict, InvalidInput, NotFound
 from keepwell.settings import ClientSettings
 from keepwell.tracking import wire
@@ -101,7 +102,7 @@ def sync_one(
     try:
         courier = Courier(
             folder,
-            transport_to(_with_uri(settings, uri)),
+            lambda: transport_to(_with_uri(settings, uri)),
             lambda: facts.kept(folder),
             on_refused=reasons.append,
         )
@@ -130,7 +131,7 @@ def waiting(folder: Path) -> Waiting:
     while any(True for _ in reader.read()):
         count = reader.position.seq - acked.seq
     reader.close()
-    return Waiting(count, max(0, size))
+    return Waiting(count + noted(folder), max(0, size))
 
 
 def _with_uri(settings: ClientSettings, uri: str) -> ClientSettings:
@@ -164,7 +165,7 @@ def _told(
         session=folder.name,
         target=uri,
         state=state,
-        records=courier.progress.sent,
+        records=courier.progress.sent + courier.uploads.sent,
         refused=len(reasons),
         reasons=sorted(set(reasons))[:20],
         unreadable=lost + courier.progress.unreadable,

@@ -20,9 +20,10 @@ from keepwell.core.secrets import hide_credentials
 from keepwell.db import NotSerial, Transaction
 from keepwell.flows.kit import Kit
 from keepwell.ledger import once
+from keepwell.tracking import rules as tracking_rules
 from keepwell.tracking import service as tracking
 from keepwell.tracking import sessions_store, wire
-from keepwell.tracking.model import DEFAULT, DEFAULT_NAME, DatasetInput, Run, Series
+from keepwell.tracking.model import DEFAULT, DEFAULT_NAME, DatasetInput, Point, Run, Series
 
 SESSION_TAG, PARENT_TAG = "keepwell.session", "mlflow.parentRunId"
 EXPERIMENT_TAG = "keepwell.experiment"
@@ -87,15 +88,15 @@ def _kept(kit: Kit, ops: list[tuple[int, wire.Op]]) -> Iterator[tuple[int, tuple
                 yield seq, (op.changes, size)
 
 
-def keep(kit: Kit, call: Call, run: str, path: str, digest: str, size: int) -> None:
-    """Note bytes that are in the blob store as an artifact of a run; once more changes nothing.
+def keep(kit: Kit, call: Call, owner: str, path: str, digest: str, size: int) -> None:
+    """Note bytes that are in the blob store as an artifact of a run or a logged model; once more changes nothing.
 
     Raises:
-        NotFound: there is no such run.
+        NotFound: there is no such run or model.
         InvalidInput: the path cannot be an artifact's.
     """
     with kit.write() as tx:
-        tracking.put_artifact(tx, call, run, path, check_digest(digest), size)
+        tracking.put_artifact(tx, call, owner, path, check_digest(digest), size)
 
 
 def record_run(kit: Kit, call: Call, run_id: str, ops: list[wire.Op]) -> Run:
@@ -143,18 +144,18 @@ def packed(name: str, series: Series) -> bytes:
 
 
 def check_session(text: str) -> str:
-    """Return the id of a session, or the one that ends its orphans.
+    """Return the id of a session, of its lane of uploads (`-up`), or of the one that ends its orphans (`-end`).
 
     Raises:
         InvalidInput: it is none.
     """
-    check_id(text.removesuffix("-end"), "ses")
+    check_id(_begun_by(text), "ses")
     return text
 
 
 def _at_once(kit: Kit, call: Call, shared: _Batch, ops: list[tuple[int, wire.Op]]) -> None:
     """Apply operations in one transaction; one that only logs to runs that go on waits for no governed writer."""
-    if all(isinstance(op, wire.Log) for _, op in ops):
+    if all(isinstance(op, wire.Log) and not op.models for _, op in ops):
         try:
             with kit.write(serial=False) as tx:
                 if sessions_store.upto(tx, shared.session) is not None:  # its row is there to be locked
@@ -166,6 +167,11 @@ def _at_once(kit: Kit, call: Call, shared: _Batch, ops: list[tuple[int, wire.Op]
     with kit.write() as tx:
         _apply(tx, call, shared, ops)
         failpoints.reach("record.applied")
+
+
+def _begun_by(session: str) -> str:
+    """Return the session itself, without the word for a lane of it."""
+    return session.removesuffix("-end").removesuffix("-up")
 
 
 def _apply(tx: Transaction, call: Call, shared: _Batch, ops: list[tuple[int, wire.Op]]) -> None:
@@ -227,7 +233,9 @@ def _parts(op: wire.Op) -> Iterator[wire.Op]:
         yield wire.Log(run=op.run, without=[name])
     for name, tag in op.tags.items():
         yield wire.Log(run=op.run, tags={name: tag})
-    if not (op.points or op.params or op.without or op.tags):
+    for point in op.models:
+        yield wire.Log(run=op.run, models=[point])
+    if not (op.points or op.params or op.without or op.tags or op.models):
         yield op
 
 
@@ -240,14 +248,19 @@ def _do(tx: Transaction, call: Call, shared: _Batch, seq: int, op: wire.Op) -> N
         case wire.Log():
             for name in op.without:
                 _take_away(tx, call, op.run, name)
-            if op.points or op.params or op.tags:
+            if op.points or op.params or op.tags or op.models:
                 points = unpack(op.points) if op.points else None
-                tracking.log_batch(tx, call, op.run, points, op.params, op.tags)
+                tracking.log_batch(tx, call, op.run, points, op.params, op.tags, [_of_model(p) for p in op.models])
         case wire.Inputs():
             tracking.log_inputs(tx, call, op.run, datasets=[_dataset(d) for d in op.datasets], models=op.models)
         case wire.Put():
             digest, size = shared.blobs[seq]
-            tracking.put_artifact(tx, call, op.run, op.path, digest, size)
+            tracking.put_artifact(tx, call, op.owner, op.path, digest, size)
+        case wire.Model():
+            _log_model(tx, call, op)
+        case wire.Ready():
+            if tracking.logged_model(tx, op.model).status != "ready":
+                tracking.finalize_logged_model(tx, call, op.model, "ready")
         case wire.Finish():
             _finish(tx, call, shared, op)
         case _:
@@ -255,7 +268,7 @@ def _do(tx: Transaction, call: Call, shared: _Batch, seq: int, op: wire.Op) -> N
 
 
 def _start(tx: Transaction, call: Call, shared: _Batch, op: wire.Start) -> None:
-    tags = {**op.tags, **({SESSION_TAG: shared.session} if shared.session else {})}
+    tags = {**op.tags, **({SESSION_TAG: _begun_by(shared.session)} if shared.session else {})}
     if op.resume:
         tracking.update_run(tx, call, op.run, status="running")
         tracking.log_batch(tx, call, op.run, None, op.params, tags)
@@ -310,13 +323,27 @@ def _finish(tx: Transaction, call: Call, shared: _Batch, op: wire.Finish) -> Non
     at = None if op.at is None else _moment(op.at)
     if op.orphan:
         there = tracking.run(tx, op.run)
-        if there.status != "running" or there.tags.get(SESSION_TAG) != shared.session.removesuffix("-end"):
+        if there.status != "running" or there.tags.get(SESSION_TAG) != _begun_by(shared.session):
             return
     error = hide_credentials(op.error)[:2000] if op.error else None
     try:
         tracking.finish_run(tx, call, op.run, status, error=error, finished_at=at)  # type: ignore[arg-type]
     except Conflict:
         tracking.update_run(tx, call, op.run, status=status, finished_at=at)  # type: ignore[arg-type]
+
+
+def _log_model(tx: Transaction, call: Call, op: wire.Model) -> None:
+    """Make the logged model as an output of its run, with the run's parameters; once."""
+    run = tracking.run(tx, op.run)
+    params = {name: tracking_rules.text_of(value)[0] for name, value in run.params.items()}
+    tracking.create_logged_model(
+        tx, call, run.experiment, op.name, op.model_type, run.id, {**params, **op.params}, op.tags, op.model
+    )
+    tracking.log_outputs(tx, call, run.id, [(op.model, op.step)])
+
+
+def _of_model(one: wire.ModelPoint) -> tuple[str, str | None, str | None, Point]:
+    return one.model, one.dataset_name, one.dataset_digest, Point(one.name, one.value, one.step, one.at)
 
 
 def _take_away(tx: Transaction, call: Call, run: str, name: str) -> None:

@@ -66,6 +66,18 @@ class Start(_Op, frozen=True, tag="start"):
     again: bool = False
 
 
+class ModelPoint(msgspec.Struct, frozen=True, forbid_unknown_fields=True, array_like=True):
+    """A point that a run measured of a logged model, perhaps on a dataset."""
+
+    model: Text
+    name: Text
+    value: float
+    step: int
+    at: int
+    dataset_name: str | None = None
+    dataset_digest: str | None = None
+
+
 class Log(_Op, frozen=True, tag="log"):
     """Points, params and tags of a run.
 
@@ -75,6 +87,7 @@ class Log(_Op, frozen=True, tag="log"):
         params: parameters.
         tags: tags; what was there under the name is replaced.
         without: tags that are taken away, before the others are set.
+        models: points of logged models.
     """
 
     run: Text
@@ -82,6 +95,7 @@ class Log(_Op, frozen=True, tag="log"):
     params: dict[str, Any] = {}
     tags: dict[str, str] = {}
     without: list[str] = []
+    models: list[ModelPoint] = []
 
 
 class Dataset(_Op, frozen=True):
@@ -117,11 +131,53 @@ class Inputs(_Op, frozen=True, tag="inputs"):
 
 
 class Put(_Op, frozen=True, tag="put"):
-    """A small artifact with its bytes; larger ones are uploaded."""
+    """A small artifact with its bytes; larger ones are uploaded.
+
+    Attributes:
+        run: its id.
+        path: of the artifact.
+        data: the bytes.
+        model: the logged model of the run whose artifact it is; None: the run's own.
+    """
 
     run: Text
     path: Text
     data: bytes
+    model: Text | None = None
+
+    @property
+    def owner(self) -> str:
+        """Whose artifact it is."""
+        return self.model or self.run
+
+
+class Model(_Op, frozen=True, tag="model"):
+    """A run logs a model, whose files follow: a logged model, which is pending until it is `Ready`.
+
+    Attributes:
+        run: the run's id.
+        model: its own id, made by the client: `m-` and 32 hex digits.
+        name: what it is called.
+        model_type: a word of whoever logs it.
+        params: texts; the run's own parameters are added.
+        tags: texts.
+        step: of the run.
+    """
+
+    run: Text
+    model: Text
+    name: Text
+    model_type: Text | None = None
+    params: dict[str, str] = {}
+    tags: dict[str, str] = {}
+    step: int = 0
+
+
+class Ready(_Op, frozen=True, tag="ready"):
+    """The files of a logged model are stored."""
+
+    run: Text
+    model: Text
 
 
 class Finish(_Op, frozen=True, tag="finish"):
@@ -142,7 +198,7 @@ class Finish(_Op, frozen=True, tag="finish"):
     orphan: bool = False
 
 
-Op = Start | Log | Inputs | Put | Finish
+Op = Start | Log | Inputs | Put | Model | Ready | Finish
 
 
 class Batch(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -36,8 +36,8 @@ class Transport(Protocol):
             InvalidInput: this batch, never.
         """
 
-    def upload(self, run: str, path: str, file: Path) -> None:
-        """Store a file as an artifact of a run; sent again it changes nothing.
+    def upload(self, owner: str, path: str, file: Path) -> None:
+        """Store a file as an artifact of a run or a logged model; sent again it changes nothing.
 
         Raises:
             Away: not now.

@@ -53,13 +53,13 @@ class Home:
         except Unavailable as error:
             raise Away(error.message) from error
 
-    def upload(self, run: str, path: str, file: Path) -> None:
-        """Store a file as an artifact of a run."""
+    def upload(self, owner: str, path: str, file: Path) -> None:
+        """Store a file as an artifact of a run or a logged model."""
         from keepwell.flows.record import keep
 
         kit = self.kit
         try:
-            keep(kit, kit.call(self.actor), run, path, kit.blobs.put_file(file), file.stat().st_size)
+            keep(kit, kit.call(self.actor), owner, path, kit.blobs.put_file(file), file.stat().st_size)
         except Unavailable as error:
             raise Away(error.message) from error
 

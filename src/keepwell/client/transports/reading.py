@@ -11,7 +11,7 @@ from typing import IO, Any, Protocol
 import msgspec
 
 from keepwell.client.transports.home import Home
-from keepwell.client.transports.web import Web, artifact_at
+from keepwell.client.transports.web import Web, artifact_at, owner_at
 from keepwell.core.digests import check_digest
 from keepwell.core.points import unpack
 from keepwell.tracking.model import Artifact, Latest, Run, View
@@ -69,7 +69,7 @@ class WebLibrary:
 
     def run(self, run_id: str) -> Run:
         """Return a run."""
-        return self._web.ask("GET", _at(run_id), kind=Run)
+        return self._web.ask("GET", owner_at(run_id), kind=Run)
 
     def search(
         self, experiments: Sequence[str | int] | None, text: str, view: View, order_by: Sequence[str], limit: int,
@@ -88,16 +88,16 @@ class WebLibrary:
 
     def latest(self, run_id: str) -> list[Latest]:
         """Return the latest value of each metric."""
-        return self._web.ask("GET", f"{_at(run_id)}/metrics", kind=list[Latest])
+        return self._web.ask("GET", f"{owner_at(run_id)}/metrics", kind=list[Latest])
 
     def history(self, run_id: str, name: str) -> Points:
         """Return a metric's points."""
-        batch = unpack(self._web.raw("GET", f"{_at(run_id)}/history", query={"name": name}))
+        batch = unpack(self._web.raw("GET", f"{owner_at(run_id)}/history", query={"name": name}))
         return Points(batch.steps, batch.ats, batch.values)
 
     def artifacts(self, run_id: str, folder: str) -> list[Artifact]:
         """Return what is in a folder of a run's artifacts."""
-        path = f"{_at(run_id)}/artifacts"
+        path = f"{owner_at(run_id)}/artifacts"
         return self._web.ask("GET", path, kind=list[Artifact], query={"folder": folder or None})
 
     def fetch(self, run_id: str, path: str, into: IO[bytes]) -> None:
@@ -167,9 +167,3 @@ class HomeLibrary:
 def library_of(transport: Any) -> Library:
     """Return what answers questions over a transport."""
     return WebLibrary(transport) if isinstance(transport, Web) else HomeLibrary(transport)
-
-
-def _at(run_id: str) -> str:
-    from urllib.parse import quote
-
-    return f"/api/runs/{quote(run_id, safe='')}"

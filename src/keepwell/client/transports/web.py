@@ -61,12 +61,12 @@ class Web:
         """Store a batch."""
         return self.ask("POST", "/api/log", kind=wire.Outcome, raw=wire.pack(batch), media=wire.MEDIA)
 
-    def upload(self, run: str, path: str, file: Path) -> None:
-        """Store a file as an artifact of a run."""
+    def upload(self, owner: str, path: str, file: Path) -> None:
+        """Store a file as an artifact of a run or a logged model."""
         with file.open("rb") as body:
             self._call(
                 "PUT",
-                artifact_at(run, path),
+                artifact_at(owner, path),
                 body,
                 {"content-type": "application/octet-stream", "content-length": str(file.stat().st_size)},
             )
@@ -198,9 +198,14 @@ class Web:
         return Away(f"{self._address} answered {status}: {said.message or answer.reason}", told=wait, tell=status < 500)
 
 
-def artifact_at(run: str, path: str) -> str:
+def owner_at(owner: str) -> str:
+    """Return the address of a run or a logged model in the API."""
+    return f"/api/{'logged-models' if owner.startswith('m-') else 'runs'}/{quote(owner, safe='')}"
+
+
+def artifact_at(owner: str, path: str) -> str:
     """Return the address of an artifact in the API."""
-    return f"/api/runs/{quote(run, safe='')}/artifacts/{'/'.join(quote(s, safe='') for s in path.split('/'))}"
+    return f"{owner_at(owner)}/artifacts/{'/'.join(quote(s, safe='') for s in path.split('/'))}"
 
 
 def check_address(uri: str) -> str:
