@@ -63,6 +63,17 @@ def test_a_search_over_parameters(home: Path) -> None:
     assert set(run.artifacts) == {"cv_results.json"}
 
 
+def test_what_fits_other_models_first_is_one_run(home: Path) -> None:
+    """A stack can predict only when its last model is fitted; a pipeline that only transforms never can."""
+    linear, ensemble = pytest.importorskip("sklearn.linear_model"), pytest.importorskip("sklearn.ensemble")
+    preprocessing, pipeline = pytest.importorskip("sklearn.preprocessing"), pytest.importorskip("sklearn.pipeline")
+    keepwell.autolog("sklearn")
+    ensemble.StackingRegressor([("a", linear.Ridge()), ("b", linear.Ridge(2))]).fit(X, X[:, 0])
+    pipeline.make_pipeline(preprocessing.StandardScaler(), preprocessing.MinMaxScaler()).fit(X)
+    (run,) = runs()
+    assert run.name == "StackingRegressor" and float(run.metrics["training_r2_score"]) > 0.9
+
+
 def test_a_class_that_is_made_later_is_recorded_too(home: Path) -> None:
     base = pytest.importorskip("sklearn.base")
     keepwell.autolog("sklearn")

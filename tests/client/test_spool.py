@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from keepwell.client import records, spool
+from keepwell.client import facts, records, spool
 from keepwell.client.locks import Lock
 from keepwell.core.errors import Conflict
 
@@ -54,6 +54,21 @@ def test_points_of_many_threads_are_each_there_once(tmp_path: Path, monkeypatch:
         assert mine == [(f"m{step % 7}", step, step / 2) for step in range(500)]
     here.close(remove=True)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_only_its_owner_can_read_what_waits(tmp_path: Path) -> None:
+    here = spool.Spool(tmp_path / "spool", SESSION, TARGET)
+    (tmp_path / "open.txt").write_text("anyone's")
+    (tmp_path / "open.txt").chmod(0o666)
+    here.stage(tmp_path / "open.txt")
+    here.stage_bytes(b"mine")
+    here.opens("run_1")
+    here.point("run_1", "m", 1, 1, 1.0)
+    facts.gather(here.folder, tmp_path)
+    for path in [here.folder, *here.folder.rglob("*")]:
+        assert path.stat().st_mode & 0o077 == 0, path
+    assert (here.folder / "files" / "00000001").read_text() == "anyone's"
+    here.close(remove=True)
 
 
 def test_reading_goes_on_from_a_position_in_the_middle(tmp_path: Path) -> None:

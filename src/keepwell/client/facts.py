@@ -9,6 +9,7 @@ from pathlib import Path
 import msgspec
 
 from keepwell.client.courier import Facts
+from keepwell.client.private import write_private
 from keepwell.core.digests import digest_bytes
 from keepwell.tracking.code import changes_of, code_version
 from keepwell.tracking.machine import describe_environment, machine_of
@@ -33,7 +34,7 @@ def gather(session: Path, code: Path) -> Facts:
     changes = changes_of(code) if version.dirty else b""
     kept = _Kept(version, machine_of(), describe_environment(), changes)
     with contextlib.suppress(OSError):
-        (session / "facts").write_bytes(msgspec.msgpack.encode(kept))
+        write_private(session / "facts", msgspec.msgpack.encode(kept))
     return _facts(kept)
 
 

@@ -22,6 +22,7 @@ import msgspec
 
 from keepwell.client import records
 from keepwell.client.locks import Lock
+from keepwell.client.private import write_private
 from keepwell.core.errors import Unavailable
 
 SEGMENT_BYTES = 32 << 20
@@ -115,6 +116,7 @@ class Spool:
         """
         name = self._place()
         try:
+            write_private(self.folder / "files" / name, b"")
             shutil.copyfile(source, self.folder / "files" / name)
         except BaseException:
             (self.folder / "files" / name).unlink(missing_ok=True)
@@ -129,7 +131,7 @@ class Spool:
         """
         name = self._place()
         try:
-            (self.folder / "files" / name).write_bytes(data)
+            write_private(self.folder / "files" / name, data)
         except BaseException:
             (self.folder / "files" / name).unlink(missing_ok=True)
             raise
@@ -373,7 +375,7 @@ def _make(root: Path, session: str, target: Target) -> tuple[Lock, int, int]:
     try:
         root.mkdir(parents=True, exist_ok=True, mode=0o700)
         hidden.mkdir(mode=0o700)
-        (hidden / "target.json").write_bytes(msgspec.json.encode(target))
+        write_private(hidden / "target.json", msgspec.json.encode(target))
         lock = Lock(hidden / "lock")
         lock.take()
         handle = _open_segment(hidden, 1, 0)

@@ -77,9 +77,16 @@ def _recorded(original: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _predicts(estimator: Any) -> bool:
-    """Tell whether an estimator predicts; one that only transforms is a part of something else."""
+    """Tell whether an estimator predicts; one that only transforms is a part of something else.
+
+    One that hands over to a model which it fits first (stacking) has no `predict` before.
+    """
+    from sklearn.base import is_classifier, is_regressor
+
     try:
-        return hasattr(estimator, "predict") or hasattr(estimator, "fit_predict")
+        if hasattr(estimator, "predict") or hasattr(estimator, "fit_predict"):
+            return True
+        return hasattr(type(estimator), "predict") and (is_classifier(estimator) or is_regressor(estimator))
     except Exception:  # noqa: BLE001  (an estimator's own property)
         return False
 
