@@ -45,6 +45,8 @@ def test_runs_are_searched_and_ordered(home: Path, two: list[str]) -> None:
         run(home, "runs", "list", "--experiment", "nowhere")
     with pytest.raises(InvalidInput):
         run(home, "runs", "list", "--filter", "metrics.loss > 0", "--model", "m")
+    assert names("--filter", "metrics.loss > 0", "--status", "finished", "--limit", "5") == ["d5", "d3"]
+    assert names("--filter", "metrics.loss > 0", "--status", "failed") == []
 
 
 def test_runs_are_compared_by_what_differs(home: Path, two: list[str]) -> None:
@@ -70,3 +72,21 @@ def test_artifacts_are_downloaded(home: Path, two: list[str], tmp_path: Path) ->
     assert (tmp_path / "out/notes/a.txt").read_text() == "depth 5"
     told = run(home, "runs", "download", two[1], str(tmp_path / "two"), "--path", "notes/a.txt", "--json")
     assert json.loads(told.stdout)["files"] == 1 and (tmp_path / "two/notes/a.txt").is_file()
+
+
+def test_commands_look_where_the_sdk_logs(home: Path, two: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KEEPWELL_TRACKING_URI", str(home))
+    told = CliRunner().invoke(cli, ["runs", "list", "--json"], catch_exceptions=False)
+    assert [one["id"] for one in json.loads(told.stdout)] == two[::-1]
+
+
+def test_sync_refuses_an_address_that_is_none(home: Path) -> None:
+    with pytest.raises(InvalidInput, match="--url"):
+        run(home, "sync", "--url", "nowhere")
+    assert not Path("nowhere").exists()
+
+
+def test_the_list_of_commands_cuts_no_sentence() -> None:
+    for name in ("runs", "model", "token", "gc"):
+        told = CliRunner().invoke(cli, [name, "--help"], terminal_width=80).stdout
+        assert "..." not in told.partition("Commands:")[2], name

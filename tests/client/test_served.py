@@ -10,10 +10,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
 import keepwell
+from keepwell.cli import cli
 from keepwell.client import facts, fluent, session
-from keepwell.core.errors import KeepwellError, NotFound
+from keepwell.core.errors import KeepwellError, NotFound, Unauthenticated
 from keepwell.settings import read_client_settings
 from keepwell.testing.storm import _free_port
 
@@ -92,3 +94,32 @@ def test_a_model_is_registered_and_loaded(here: None) -> None:
             assert np.allclose(loaded.predict(x), x.sum(axis=1)), uri
     with pytest.raises(NotFound):
         keepwell.load_model("models:/sums/7")
+
+
+def test_the_command_line_asks_the_server(
+    here: None, served: tuple[str, str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    with keepwell.start_run("from afar", experiment="commands") as one:
+        keepwell.log_metric("loss", 0.5)
+        keepwell.log_text("told", "notes.txt")
+    assert keepwell.flush(30)
+    monkeypatch.setenv("KEEPWELL_TRACKING_URI", served[0])
+    monkeypatch.setenv("KEEPWELL_TOKEN", served[1])
+    monkeypatch.setenv("KEEPWELL_HOME", str(tmp_path / "me"))
+
+    def told(*words: str) -> str:
+        return CliRunner().invoke(cli, ["runs", *words], catch_exceptions=False).stdout
+
+    assert one.id in told("list") and one.id in told("list", "--experiment", "commands", "--status", "finished")
+    assert "metric loss" in told("show", one.id)
+    assert "1 files" in told("download", one.id, str(tmp_path / "got"))
+    assert (tmp_path / "got" / "notes.txt").read_text() == "told"
+    told("delete", one.id)
+    assert one.id not in told("list") and one.id in told("list", "--deleted")
+    told("restore", one.id)
+    assert one.id in told("list", "--kind", "train")
+    with pytest.raises(NotFound):
+        told("show", "run_" + "0" * 26)
+    monkeypatch.delenv("KEEPWELL_TOKEN")
+    with pytest.raises(Unauthenticated, match="KEEPWELL_TOKEN"):
+        told("list")

@@ -116,6 +116,8 @@ def test_a_copy_in_another_installation_has_the_bytes_and_says_where_they_came_f
     here = told(home, "model", "copy", "iris/v1", "rose")
     assert (here["run_id"], here["number"]) == (source.split("/")[1], 1)
     assert say(other, "model", "trace", "iris-prod/v1").exit_code == 0
+    nowhere = say(home, "model", "copy", "iris/v1", "rose", "--to", str(tmp_path / "typo" / "other"))
+    assert isinstance(nowhere.exception, NotFound) and not (tmp_path / "typo").exists()
 
 
 def test_gc_plans_runs_and_reports(home: Path, source: str) -> None:

@@ -281,6 +281,7 @@ def test_a_token_is_a_password_of_its_owner(moved: Served) -> None:
         answer = moved.get("/api/me", headers=basic(user, password))
         assert answer.status_code == 401, (user, password)
         assert "basic" not in answer.headers["www-authenticate"].lower()
+        assert ("user name" in answer.text) is (password == moved.token), (user, password)
     assert moved.token not in moved.log.getvalue()
 
 

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import click
 
-from keepwell.cli.shared import home_option, json_option, me, open_kit, print_json, print_rows
+from keepwell.cli.shared import Verbs, home_option, json_option, me, open_kit, print_json, print_rows
 
 
-@click.group()
+@click.group(cls=Verbs)
 def command() -> None:
     """Export the ledger, and verify an export."""
 

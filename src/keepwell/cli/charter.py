@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from keepwell.cli.shared import home_option, json_option, me, open_kit, print_json, print_rows
+from keepwell.cli.shared import Verbs, home_option, json_option, me, open_kit, print_json, print_rows
 
 if TYPE_CHECKING:
     from keepwell.charter.findings import Finding
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 MAX_BYTES = 1_000_000
 
 
-@click.group()
+@click.group(cls=Verbs)
 def command() -> None:
     """Check, explain, publish and apply charters."""
 

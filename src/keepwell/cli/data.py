@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from keepwell.cli.shared import home_option, json_option, me, open_kit, print_json, print_rows
+from keepwell.cli.shared import Verbs, home_option, json_option, me, open_kit, print_json, print_rows
 from keepwell.core.errors import Conflict, InvalidInput
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ _SHOWN_ROWS = 20
 _JSON_ROWS = 1000
 
 
-@click.group()
+@click.group(cls=Verbs)
 def command() -> None:
     """Dataset versions, arrivals and their contracts."""
 

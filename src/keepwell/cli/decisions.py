@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from keepwell.cli.shared import home_option, json_option, open_kit, print_json, print_rows
+from keepwell.cli.shared import Verbs, home_option, json_option, open_kit, print_json, print_rows
 
 if TYPE_CHECKING:
     from keepwell.loop.decisions import Decision, Scope
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 EMPTY = "The loop has not decided anything like that yet; run `keepwell loop tick`."
 
 
-@click.group()
+@click.group(cls=Verbs)
 def command() -> None:
     """What the loop decided, and why."""
 

@@ -15,7 +15,7 @@ from keepwell.cli.model import (
     reason_option,
 )
 from keepwell.cli.model_text import show_promotion
-from keepwell.cli.shared import home_option, json_option, me, open_kit, print_json, print_rows
+from keepwell.cli.shared import Verbs, home_option, json_option, me, open_kit, print_json, print_rows
 
 if TYPE_CHECKING:
     from keepwell.db import Transaction
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 SHOWN = ("segment", "number", "state", "champion", "metric", "reason")
 
 
-@click.group()
+@click.group(cls=Verbs)
 def command() -> None:
     """Fleets: members, search, gate, promote."""
 

@@ -24,7 +24,8 @@ def command(quick: bool, home: str | None, as_json: bool) -> None:
     else:
         for problem in problems:
             click.echo(f"{problem.invariant}  {problem.subject}: {problem.wrong}")
+        found = f"{len(problems)} {'problem' if len(problems) == 1 else 'problems'}."
+        click.echo(found if problems else "Clean: nothing is missing, changed or out of order.")
         for remark in said:
-            click.echo(f"Note: {remark}", err=True)
-        click.echo(f"{len(problems)} problems." if problems else "Clean: nothing is missing, changed or out of order.")
+            click.echo(f"Note: {remark}")
     sys.exit(8 if problems else 0)

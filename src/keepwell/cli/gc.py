@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from keepwell.cli.shared import home_option, json_option, me, open_kit, print_json, print_rows
+from keepwell.cli.shared import Verbs, home_option, json_option, me, open_kit, print_json, print_rows
 
 if TYPE_CHECKING:
     from keepwell.flows.gc import Rows
@@ -20,7 +20,7 @@ _grace = click.option(
 )
 
 
-@click.group()
+@click.group(cls=Verbs)
 def command() -> None:
     """Free what was deleted longer ago than the retention, and bytes that nothing refers to."""
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from keepwell.cli.shared import home_option, json_option, me, open_kit, print_json
+from keepwell.cli.shared import Verbs, home_option, json_option, me, open_kit, print_json
 
 if TYPE_CHECKING:
     from keepwell.flows.moving.report import Counts, Report
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 _SHOWN = 20
 
 
-@click.group()
+@click.group(cls=Verbs)
 def command() -> None:
     """Move in from an MLflow server, folder or database."""
 

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from keepwell.cli.shared import home_option, json_option, me, open_kit, print_json, print_rows
+from keepwell.cli.shared import Verbs, home_option, json_option, me, open_kit, print_json, print_rows
 
 if TYPE_CHECKING:
     from keepwell.monitoring.model import Incident
 
 
-@click.group()
+@click.group(cls=Verbs)
 def command() -> None:
     """Data and model incidents."""
 

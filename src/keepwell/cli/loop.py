@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from keepwell.cli.shared import home_option, json_option, me, open_kit, print_json, print_rows
+from keepwell.cli.shared import Verbs, home_option, json_option, me, open_kit, print_json, print_rows
 
 if TYPE_CHECKING:
     from keepwell.flows.kit import Kit
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from keepwell.pipelines.model import Progress
 
 
-@click.group()
+@click.group(cls=Verbs)
 def command() -> None:
     """Run the loop once, or look at what it would do."""
 

@@ -10,7 +10,7 @@ import click
 from keepwell.cli import model_files
 from keepwell.cli.model_text import interval, show_promotion, show_trace, show_version
 from keepwell.cli.registry_verbs import VERBS
-from keepwell.cli.shared import home_option, json_option, me, open_kit, print_json, print_rows
+from keepwell.cli.shared import Verbs, home_option, json_option, me, open_kit, print_json, print_rows
 
 if TYPE_CHECKING:
     from keepwell.db import Transaction
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
-@click.group()
+@click.group(cls=Verbs)
 def command() -> None:
     """Models, versions, champions and lineage.
 
@@ -74,7 +74,8 @@ def list_(limit: int, after: str | None, home: str | None, as_json: bool) -> Non
     print_rows(
         [{"model": m.name, "members": m.members, "versions": m.versions, "since": m.created_at} for m in rows],
         ("model", "members", "versions", "since"),
-        "No model is registered yet: apply a charter and run `keepwell loop tick`.",
+        "No model is registered yet: log one with `keepwell.log_model`, register one with `keepwell model register`, or"
+        " apply a charter and run `keepwell loop tick`.",
     )
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from keepwell.cli.shared import home_option, json_option, me, open_kit, print_json, print_rows
+from keepwell.cli.shared import Verbs, home_option, json_option, me, open_kit, print_json, print_rows
 
 if TYPE_CHECKING:
     from keepwell.flows.kit import Kit
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 _SHOWN = 200
 
 
-@click.group()
+@click.group(cls=Verbs)
 def command() -> None:
     """Run pipelines and look at their runs."""
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import click
 
-from keepwell.cli.shared import home_option, json_option, me, open_kit, print_json, print_rows
+from keepwell.cli.shared import Verbs, home_option, json_option, me, open_kit, print_json, print_rows
 
 
-@click.group()
+@click.group(cls=Verbs)
 def command() -> None:
     """What each environment lets models do; nothing that runs code until somebody says so."""
 
@@ -35,7 +35,8 @@ def show(environment: str | None, home: str | None, as_json: bool) -> None:
         }
         for policy in found
     ]
-    print_rows(rows, ("environment", "pickle", "code", "since", "by"), "Nothing was said: every environment refuses.")
+    empty = "No environment has a policy: each refuses models whose format runs code (pickles), or that name code."
+    print_rows(rows, ("environment", "pickle", "code", "since", "by"), empty)
 
 
 @command.command("allow-pickle")

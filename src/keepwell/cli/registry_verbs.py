@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 import click
 
 from keepwell.cli.shared import home_option, json_option, me, open_kit, print_json, print_rows
+from keepwell.core.errors import NotFound
 
 if TYPE_CHECKING:
     from keepwell.core.calls import Call
@@ -341,8 +343,12 @@ def copy(
 
     model, number = _with_number(name)
     kit = open_kit(home)
-    made = copy_version(kit, model, number, open_kit(target) if target else kit, new_model, me(), aliases=aliases)
-    _say(made, as_json, f"{made.model} v{made.number} is the copy: {made.id}")
+    if target and not Path(target).expanduser().absolute().parent.is_dir():
+        raise NotFound(f"There is no folder {str(Path(target).parent)!r} that {target!r} could be in.", where="to")
+    other = open_kit(target) if target else kit
+    made = copy_version(kit, model, number, other, new_model, me(), aliases=aliases)
+    place = f" in {other.home}" if target else ""
+    _say(made, as_json, f"{made.model} v{made.number}{place} is the copy: {made.id}")
 
 
 VERBS = (

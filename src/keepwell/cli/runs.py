@@ -7,16 +7,15 @@ from typing import TYPE_CHECKING
 
 import click
 
-from keepwell.cli.shared import home_option, json_option, me, open_kit, print_json, print_rows
+from keepwell.cli.shared import Verbs, home_option, json_option, print_json, print_rows
 
 if TYPE_CHECKING:
-    from keepwell.db import Transaction
     from keepwell.tracking.model import Run
 
 
-@click.group()
+@click.group(cls=Verbs)
 def command() -> None:
-    """Recorded runs."""
+    """Recorded runs: of the server or folder that KEEPWELL_TRACKING_URI names, else of this machine's home."""
 
 
 @command.command(name="list")
@@ -51,21 +50,15 @@ def list_(
 
     --filter, --order, --experiment and --deleted search; --model, --kind, --parent and --before page through all runs.
     """
+    from keepwell.cli.runs_source import Asked, source_of
     from keepwell.core.errors import InvalidInput
-    from keepwell.tracking import service
 
-    searching = bool(text or order or experiment or deleted)
-    if searching and (model or kind or parent or before):
+    asked = Asked(text, order, experiment, deleted, model, kind, status, parent, before, limit)
+    if asked.searching and (model or kind or parent or before):
         raise InvalidInput(
             "Say --model, --kind and --parent in the filter, such as \"attributes.status = 'FINISHED'\"."
         )
-    kit = open_kit(home)
-    with kit.read() as tx:
-        if searching:
-            found = _search(tx, text, order, experiment, deleted=deleted, limit=limit)
-            found = [run for run in found if status is None or run.status == status]
-        else:
-            found = service.runs(tx, model=model, kind=kind, status=status, parent=parent, before=before, limit=limit)
+    found = source_of(home).runs(asked)
     if as_json:
         print_json(found)
         return
@@ -91,11 +84,9 @@ def list_(
 @json_option
 def show(run_id: str, home: str | None, as_json: bool) -> None:
     """Show a run: parameters, metrics, inputs, artifacts, code and environment."""
-    from keepwell.tracking import service
+    from keepwell.cli.runs_source import source_of
 
-    kit = open_kit(home)
-    with kit.read() as tx:
-        one = service.run(tx, run_id)
+    one = source_of(home).library().run(run_id)
     if as_json:
         print_json(one)
         return
@@ -130,14 +121,13 @@ def show(run_id: str, home: str | None, as_json: bool) -> None:
 @json_option
 def compare(run_ids: tuple[str, ...], everything: bool, home: str | None, as_json: bool) -> None:
     """Put runs side by side: parameters, metrics, code and data that differ."""
+    from keepwell.cli.runs_source import source_of
     from keepwell.core.errors import InvalidInput
-    from keepwell.tracking import service
 
     if not 2 <= len(run_ids) <= 20:
         raise InvalidInput("Compare 2 to 20 runs.", where="ID")
-    kit = open_kit(home)
-    with kit.read() as tx:
-        found = [service.run(tx, one) for one in run_ids]
+    library = source_of(home).library()
+    found = [library.run(one) for one in run_ids]
     facts = [_facts(one) for one in found]
     names = sorted({name for one in facts for name in one})
     lines = {name: [one.get(name) for one in facts] for name in names}
@@ -156,12 +146,9 @@ def compare(run_ids: tuple[str, ...], everything: bool, home: str | None, as_jso
 @json_option
 def delete(run_ids: tuple[str, ...], home: str | None, as_json: bool) -> None:
     """Delete runs; they can be restored until `keepwell gc` frees them."""
-    from keepwell.tracking import service
+    from keepwell.cli.runs_source import source_of
 
-    kit = open_kit(home)
-    with kit.write() as tx:
-        for one in run_ids:
-            service.delete_run(tx, kit.call(me()), one)
+    source_of(home).delete(run_ids)
     _done("deleted", run_ids, as_json)
 
 
@@ -171,12 +158,9 @@ def delete(run_ids: tuple[str, ...], home: str | None, as_json: bool) -> None:
 @json_option
 def restore(run_ids: tuple[str, ...], home: str | None, as_json: bool) -> None:
     """Restore deleted runs."""
-    from keepwell.tracking import service
+    from keepwell.cli.runs_source import source_of
 
-    kit = open_kit(home)
-    with kit.write() as tx:
-        for one in run_ids:
-            service.restore_run(tx, kit.call(me()), one)
+    source_of(home).restore(run_ids)
     _done("restored", run_ids, as_json)
 
 
@@ -188,27 +172,17 @@ def restore(run_ids: tuple[str, ...], home: str | None, as_json: bool) -> None:
 @json_option
 def download(run_id: str, folder: Path, path: str, home: str | None, as_json: bool) -> None:
     """Write a run's artifacts into a folder."""
+    from keepwell.cli.runs_source import source_of
     from keepwell.client.reading import fetch_into
-    from keepwell.client.transports.home import Home
-    from keepwell.client.transports.reading import HomeLibrary
 
-    kit = open_kit(home)
+    library = source_of(home).library()
+    library.run(run_id)
     folder.mkdir(parents=True, exist_ok=True)
-    count = fetch_into(HomeLibrary(Home(str(kit.home), kit)), run_id, path.strip("/"), folder)
+    count = fetch_into(library, run_id, path.strip("/"), folder)
     if as_json:
         print_json({"run": run_id, "files": count, "folder": str(folder)})
     else:
         click.echo(f"{count} files are in {folder}" if count else "This run made no artifacts.")
-
-
-def _search(
-    tx: Transaction, text: str, order: tuple[str, ...], names: tuple[str, ...], *, deleted: bool, limit: int
-) -> list[Run]:
-    from keepwell.flows.record import experiment_ids
-    from keepwell.tracking import service
-
-    places = experiment_ids(tx, list(names) or None)
-    return service.search_runs(tx, places, text, "deleted" if deleted else "active", order, limit=limit)
 
 
 def _facts(run: Run) -> dict[str, object]:

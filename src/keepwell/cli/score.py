@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import click
 
-from keepwell.cli.shared import home_option, json_option, me, open_kit, print_json, print_rows
+from keepwell.cli.shared import Verbs, home_option, json_option, me, open_kit, print_json, print_rows
 
 
-@click.group()
+@click.group(cls=Verbs)
 def command() -> None:
     """Score a fleet now, and list what was scored."""
 

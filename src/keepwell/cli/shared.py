@@ -5,6 +5,7 @@ from __future__ import annotations
 import getpass
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -13,6 +14,17 @@ if TYPE_CHECKING:
     from keepwell.flows.kit import Kit
 
 Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+class Verbs(click.Group):
+    """A group that lists its commands with their first sentence whole, wrapped and never cut."""
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the list of commands."""
+        found = ((name, self.get_command(ctx, name)) for name in self.list_commands(ctx))
+        rows = [(name, one.get_short_help_str(1000)) for name, one in found if one is not None and not one.hidden]
+        with formatter.section("Commands"):
+            formatter.write_dl(rows)
 
 
 def home_option(command: Command) -> Command:
@@ -68,4 +80,6 @@ def _cell(value: object) -> str:
         return "-"
     if isinstance(value, float):
         return f"{value:.4g}"
+    if isinstance(value, datetime):
+        return f"{value.astimezone(UTC):%Y-%m-%d %H:%M:%S}Z"
     return "".join(c if c.isprintable() else "?" for c in str(value))

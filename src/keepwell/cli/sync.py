@@ -21,8 +21,11 @@ def command(url: str | None, only_list: bool, home: str | None, as_json: bool) -
     to them. Ends with code 7 while something waits.
     """
     from keepwell.client import syncing
+    from keepwell.core.errors import InvalidInput
     from keepwell.settings import read_client_settings
 
+    if url is not None and not url.startswith(("http://", "https://")):
+        raise InvalidInput("--url is http(s)://host:port.", where="url")
     settings = read_client_settings(url, home) if url else read_client_settings(home, home)
     if only_list:
         _list(settings, as_json)

@@ -7,9 +7,10 @@ from collections import OrderedDict
 from threading import Lock
 
 from keepwell import db
+from keepwell.core.errors import Unauthenticated
 from keepwell.flows.kit import Kit
 from keepwell.governance import identity
-from keepwell.governance.identity_rules import Principal, refusal
+from keepwell.governance.identity_rules import Principal
 from keepwell.server.security import Presented
 
 MOST = 2_000
@@ -43,7 +44,7 @@ class Known:
         with db.read(kit.db) as tx:
             who = identity.who_is(tx, kit.call("anonymous"), given.kind, given.secret)
         if given.user is not None and given.user not in (TOKEN_USER, who.name):
-            raise refusal(given.kind)
+            raise Unauthenticated("The token is good, but the user name is another's: send 'token' as the user name.")
         with self._lock:
             self._seen[digest] = who
             if len(self._seen) > MOST:

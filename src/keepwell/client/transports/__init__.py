@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Protocol
 
-from keepwell.core.errors import Unavailable
+from keepwell.core.errors import Unauthenticated, Unavailable
 from keepwell.tracking import wire
 
 
@@ -23,6 +23,15 @@ class Away(Unavailable):
         super().__init__(message)
         self.told = told
         self.tell = tell
+
+
+class Closed(Away, Unauthenticated):
+    """The other side is there and does not let us in: a token is missing, not good, or may not do this."""
+
+    code = "closed"
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, tell=True)
 
 
 class Transport(Protocol):

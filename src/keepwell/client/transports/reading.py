@@ -105,6 +105,11 @@ class WebLibrary:
         self._web.download(artifact_at(run_id, path), into)
 
 
+def listed(web: Web, **wanted: object) -> list[Run]:
+    """Return the newest runs of a server, of a model, a kind, a status or a parent."""
+    return web.ask("GET", "/api/runs", kind=_Runs, query=wanted).items
+
+
 class HomeLibrary:
     """The answers of the house in this process."""
 

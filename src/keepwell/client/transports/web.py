@@ -13,7 +13,7 @@ from urllib.parse import quote, urlencode, urlsplit
 
 import msgspec
 
-from keepwell.client.transports import Away
+from keepwell.client.transports import Away, Closed
 from keepwell.core import errors
 from keepwell.core.errors import InvalidInput, KeepwellError
 from keepwell.tracking import wire
@@ -190,9 +190,12 @@ class Web:
         if status in _KINDS and said.message:
             kind = errors.Conflict if said.code == "in_progress" else _KINDS[status]
             return kind(said.message, code=said.code or None, where=said.where)
+        if status == 401 and not self._token:
+            return Closed(
+                f"{self._address} wants a token: make one there with 'keepwell token new' and set KEEPWELL_TOKEN"
+            )
         if status in (401, 403):
-            sentence = said.message or "the token is missing or not good"
-            return Away(f"{self._address} does not let us in: {sentence}", tell=True)
+            return Closed(f"{self._address} does not let us in: {said.message or 'the token is not good'}")
         told = answer.getheader("retry-after")
         wait = float(told) if told is not None and told.strip().isdigit() else None
         return Away(f"{self._address} answered {status}: {said.message or answer.reason}", told=wait, tell=status < 500)
