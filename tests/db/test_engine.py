@@ -267,6 +267,42 @@ def test_a_long_reader_delays_the_log_only(db):
     assert db.wal.size() < 2 * LIMIT
 
 
+def test_a_restarted_log_is_written_over(db):
+    """A commit need not make the file longer: what was checkpointed is written over from the start."""
+    sizes = []
+    for number in range(40):
+        with write(db) as tx:
+            tx.execute(insert(things).values(id=number, facts="x" * 400_000))
+        sizes.append(db.wal.size())
+    assert sizes.count(LIMIT) >= 5
+    assert min(sizes[sizes.index(LIMIT) :]) == LIMIT
+
+
+def test_what_reads_is_let_go_with_the_rest(db, tmp_path):
+    """The last connection takes the log away: one that was left open would keep it."""
+    with write(db) as tx:
+        add(tx, 1)
+    assert numbers(db) == [1]
+    db.engine.dispose()
+    assert [file.name for file in tmp_path.iterdir()] == ["test.db"]
+    assert numbers(db) == [1]
+
+
+def test_transactions_leave_what_was_compiled(db):
+    """No transaction begins with a pragma, after which SQLite would compile each statement anew."""
+    said: list[str] = []
+    with read(db) as tx, write(db) as other:
+        for connection in (tx, other):
+            connection.connection.driver_connection.set_trace_callback(said.append)
+    for number in range(3):
+        with write(db) as tx:
+            add(tx, number)
+        numbers(db)
+    assert "BEGIN" in said
+    assert "BEGIN IMMEDIATE" in said
+    assert not [one for one in said if "PRAGMA" in one]
+
+
 def test_deleted_bytes_are_gone(db, tmp_path):
     with write(db) as tx:
         tx.execute(insert(things), [{"id": n, "facts": f"canary-{n:05}"} for n in range(1000)])

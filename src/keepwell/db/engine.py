@@ -44,6 +44,9 @@ class Backend(Protocol):
     def name(self) -> str:
         """`sqlite` or `postgresql`."""
 
+    def for_reading(self, engine: sqlalchemy.Engine) -> sqlalchemy.Connection:
+        """Return a connection for a transaction that changes nothing."""
+
     def begin_read(self, connection: sqlalchemy.Connection) -> None:
         """Begin a transaction that sees one snapshot and changes nothing."""
 
@@ -149,7 +152,7 @@ def read(database: Database) -> Iterator[Transaction]:
         Unavailable: the database cannot be opened or read.
         Damaged: the database is not what it was.
     """
-    with in_plain_words(database, reading=True), database.engine.connect() as connection:
+    with in_plain_words(database, reading=True), database.backend.for_reading(database.engine) as connection:
         database.backend.begin_read(connection)
         try:
             yield connection

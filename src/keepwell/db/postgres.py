@@ -50,6 +50,10 @@ class Postgres:
     backups: Path | None
     name: str = "postgresql"
 
+    def for_reading(self, engine: sqlalchemy.Engine) -> Connection:
+        """Return a connection: of these each transaction says whether it only reads."""
+        return engine.connect()
+
     def begin_read(self, connection: Connection) -> None:
         """Begin a transaction that sees one snapshot; a statement that would change something fails."""
         _begin(connection, _READ)

@@ -3,6 +3,9 @@
 A deferred transaction that turns from reading to writing fails under load, an immediate one waits its turn. Foreign
 keys are on, deleted bytes are overwritten, and a commit is durable (`synchronous=FULL`). The log is checkpointed by
 `wal` only.
+
+Reading has connections of its own, that cannot write (`query_only`): a pragma that is switched for each transaction
+would have SQLite compile every statement of the connection anew.
 """
 
 from __future__ import annotations
@@ -53,20 +56,47 @@ class Sqlite:
     file: Path | None
     wal: Wal | None
     busy_seconds: float
+    readers: Readers | None
     name: str = "sqlite"
+
+    def for_reading(self, engine: sqlalchemy.Engine) -> Connection:
+        """Return a connection that reads; in memory there is but one, which writes too."""
+        return engine.connect() if self.readers is None else Connection(engine, self.readers.pool.connect())
 
     def begin_read(self, connection: Connection) -> None:
         """Begin a transaction that sees one snapshot; a statement that would change something fails."""
-        _driver(connection).execute("PRAGMA query_only=ON")
-        connection.exec_driver_sql("BEGIN")
+        driver = _driver(connection)
+        if self.readers is None:
+            driver.execute("PRAGMA query_only=ON")
+        driver.execute("BEGIN")
 
     def begin_write(self, connection: Connection, *, serial: bool) -> None:
         """Begin an immediate transaction: SQLite has one writer at a time, `serial` or not."""
-        _begin_immediate(connection, self.busy_seconds)
+        self._begin_immediate(connection)
         if self.wal is not None and self.wal.is_long():
             self.wal.checkpoint()
             connection.rollback()  # the log restarts only with a transaction that began after the checkpoint
-            _begin_immediate(connection, self.busy_seconds)
+            self._begin_immediate(connection)
+
+    def _begin_immediate(self, connection: Connection) -> None:
+        """Begin an immediate transaction, waiting for others for so long.
+
+        The waiting is ours: SQLite's own busy handler sleeps longer each time, so late comers overtake. 50 processes
+        that commit 40 times each waited 3.4 s at the 99th percentile with it, and 0.5 s with short random sleeps.
+        """
+        driver = _driver(connection)
+        connection.begin()
+        if self.readers is None:
+            driver.execute("PRAGMA query_only=OFF")
+        deadline = time.monotonic() + self.busy_seconds
+        while True:
+            try:
+                driver.execute("BEGIN IMMEDIATE")
+                return
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                    raise
+            time.sleep(_jitter.uniform(0.0005, 0.004))
 
     def explain(self, error: Exception, *, reading: bool, committing: bool) -> KeepwellError | None:
         """Say in plain words what the driver said of a busy, full, missing or damaged file."""
@@ -90,7 +120,7 @@ class Sqlite:
         with engine.connect() as connection:
             connection.exec_driver_sql("PRAGMA foreign_keys=OFF")
             connection.rollback()
-            _begin_immediate(connection, self.busy_seconds)
+            self._begin_immediate(connection)
             try:
                 yield connection
                 if connection.exec_driver_sql("PRAGMA foreign_key_check").first() is not None:
@@ -137,6 +167,29 @@ class Sqlite:
         return said
 
 
+class Readers:
+    """The connections of an engine that only read; its events are theirs too, and they go when it is disposed of."""
+
+    def __init__(self, engine: sqlalchemy.Engine, busy_seconds: float) -> None:
+        self._busy = round(busy_seconds * 1000)
+        self.pool = self._pool(engine)
+
+        @event.listens_for(engine, "engine_disposed")
+        def _dispose(_: object) -> None:
+            gone, self.pool = self.pool, self._pool(engine)
+            gone.dispose()
+
+    def _pool(self, engine: sqlalchemy.Engine) -> sqlalchemy.Pool:
+        pool = engine.pool.recreate()
+
+        @event.listens_for(pool, "connect")
+        def _only_query(connection: sqlite3.Connection, _record: object) -> None:
+            connection.execute(f"PRAGMA busy_timeout={self._busy}")
+            connection.execute("PRAGMA query_only=ON")
+
+        return pool
+
+
 def engine_for(url: URL, busy_seconds: float) -> tuple[sqlalchemy.Engine, Sqlite]:
     """Open a file, making its folder.
 
@@ -153,7 +206,7 @@ def engine_for(url: URL, busy_seconds: float) -> tuple[sqlalchemy.Engine, Sqlite
         url,
         connect_args={"timeout": busy_seconds, "check_same_thread": False},
         poolclass=sqlalchemy.StaticPool if file is None else sqlalchemy.QueuePool,
-        **({} if file is None else {"pool_size": 8, "max_overflow": 24}),
+        **({} if file is None else {"pool_size": 8, "max_overflow": 24, "pool_use_lifo": True}),
     )
 
     @event.listens_for(engine, "connect")
@@ -161,10 +214,10 @@ def engine_for(url: URL, busy_seconds: float) -> tuple[sqlalchemy.Engine, Sqlite
         connection.isolation_level = None  # transactions are ours: BEGIN and BEGIN IMMEDIATE are written out
         cursor = connection.cursor()
         for pragma in (
-            f"busy_timeout={round(busy_seconds * 1000)}",
+            "busy_timeout=0",  # of those that write: their one moment to wait is where they begin, which is ours
             "journal_mode=WAL",
             "wal_autocheckpoint=0",
-            "journal_size_limit=0",  # a restarted log is cut, so that its size tells how much waits in it
+            f"journal_size_limit={wal.LIMIT}",  # to what a restarted log is cut; it is written over, which is cheap
             "synchronous=FULL",
             "foreign_keys=ON",
             "secure_delete=ON",
@@ -174,31 +227,9 @@ def engine_for(url: URL, busy_seconds: float) -> tuple[sqlalchemy.Engine, Sqlite
             _pragma(cursor, pragma)
         cursor.close()
 
-    return engine, Sqlite(file, Wal(file) if file else None, busy_seconds)
-
-
-def _begin_immediate(connection: Connection, busy_seconds: float) -> None:
-    """Begin an immediate transaction, waiting for others for so long.
-
-    The waiting is ours: SQLite's own busy handler sleeps longer each time, so late comers overtake. 50 processes that
-    commit 40 times each waited 3.4 s at the 99th percentile with it, and 0.5 s with short random sleeps.
-    """
-    driver = _driver(connection)
-    connection.begin()
-    driver.execute("PRAGMA query_only=OFF")
-    driver.execute("PRAGMA busy_timeout=0")
-    try:
-        deadline = time.monotonic() + busy_seconds
-        while True:
-            try:
-                driver.execute("BEGIN IMMEDIATE")
-                return
-            except sqlite3.OperationalError as error:
-                if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
-                    raise
-            time.sleep(_jitter.uniform(0.0005, 0.004))
-    finally:
-        driver.execute(f"PRAGMA busy_timeout={round(busy_seconds * 1000)}")
+    if file is None:
+        return engine, Sqlite(None, None, busy_seconds, None)
+    return engine, Sqlite(file, Wal(file), busy_seconds, Readers(engine, busy_seconds))
 
 
 def _driver(connection: Connection) -> sqlite3.Connection:
@@ -208,7 +239,7 @@ def _driver(connection: Connection) -> sqlite3.Connection:
 
 
 def _pragma(cursor: sqlite3.Cursor, pragma: str) -> None:
-    """Run a pragma; switching to WAL ignores the busy timeout, so it alone is tried again for a while."""
+    """Run a pragma; what finds the file locked is tried again for a while."""
     for attempt in range(200):
         try:
             cursor.execute(f"PRAGMA {pragma}")
