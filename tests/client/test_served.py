@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -123,3 +125,30 @@ def test_the_command_line_asks_the_server(
     monkeypatch.delenv("KEEPWELL_TOKEN")
     with pytest.raises(Unauthenticated, match="KEEPWELL_TOKEN"):
         told("list")
+
+
+def test_a_model_that_a_client_of_mlflow_logged_is_loaded(here: None, served: tuple[str, str]) -> None:
+    linear = pytest.importorskip("sklearn.linear_model")
+    pytest.importorskip("skops")
+    x = np.arange(20.0).reshape(10, 2)
+    with keepwell.start_run() as run:
+        keepwell.log_model(linear.LinearRegression().fit(x, x.sum(axis=1)), input_example=x[:2])
+    mine = keepwell.download_artifacts(run.id, "model")
+
+    def ask(method: str, path: str, body: bytes, media: str) -> bytes:
+        headers = {"authorization": f"Bearer {served[1]}", "content-type": media}
+        request = urllib.request.Request(f"{served[0]}/api/2.0/{path}", body, headers, method=method)
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            return bytes(answer.read())
+
+    said = json.dumps({"experiment_id": "0", "name": "theirs", "source_run_id": run.id}).encode()
+    told = json.loads(ask("POST", "mlflow/logged-models", said, "application/json"))["model"]["info"]
+    for file in mine.rglob("*"):
+        if file.is_file():
+            path = f"{told['artifact_uri'].removeprefix('mlflow-artifacts:/')}/{file.relative_to(mine)}"
+            ask("PUT", f"mlflow-artifacts/artifacts/{path}", file.read_bytes(), "application/octet-stream")
+    for uri in (f"runs:/{run.id}/theirs", f"models:/{told['model_id']}", f"runs:/{run.id}/model"):
+        with keepwell.load_model(uri) as loaded:
+            assert np.allclose(loaded.predict(x), x.sum(axis=1)), uri
+    with pytest.raises(NotFound):
+        keepwell.load_model(f"runs:/{run.id}/nothing")

@@ -13,7 +13,7 @@ from click.testing import CliRunner, Result
 from sklearn.linear_model import LinearRegression
 
 from keepwell.cli import cli
-from keepwell.core.errors import Denied, InvalidInput
+from keepwell.core.errors import Denied, InvalidInput, NotFound
 from keepwell.flows import registering
 from keepwell.flows.kit import Kit
 from keepwell.flows.opening import laid_out
@@ -94,6 +94,8 @@ def test_a_registered_version_is_laid_out_and_loaded(kit: Kit, folder: Path) -> 
         with laid_out(kit, named) as there:
             assert np.allclose(load(there).predict(ROWS), Y)
         assert not there.exists()
-    for wrong in ("models:/m-" + "a" * 32, "models:/../x/1"):
-        with pytest.raises(InvalidInput), laid_out(kit, wrong):
+    with laid_out(kit, f"runs:/{run}/model") as there:
+        assert np.allclose(load(there).predict(ROWS), Y)
+    for wrong, error in (("models:/m-" + "a" * 32, NotFound), ("models:/../x/1", InvalidInput)):
+        with pytest.raises(error), laid_out(kit, wrong):
             pass

@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from keepwell.client import fluent, session, syncing
-from keepwell.client.reading import download_artifacts, write_safely
+from keepwell.client.reading import write_safely
 from keepwell.client.rules import safe_path
 from keepwell.client.transports.shelf import Shelf, shelf_of
-from keepwell.core.errors import InvalidInput, KeepwellError, Unavailable
+from keepwell.core.errors import KeepwellError, Unavailable
 from keepwell.models.registry_model import RegisteredVersion
 from keepwell.models.sources import RunSource, VersionSource, parse_source
 
@@ -134,7 +134,8 @@ def load_model(model_uri: str | Path, *, policy: Policy | None = None, flavor: s
     """Load a model that was logged or registered, or from a folder of this machine.
 
     Args:
-        model_uri: `runs:/ID/path`, `models:/NAME/N`, `models:/NAME@alias`, `models:/NAME/latest`, or a folder.
+        model_uri: `runs:/ID/path`, `models:/NAME/N`, `models:/NAME@alias`, `models:/NAME/latest`, `models:/m-...`, or a
+            folder.
         policy: what its files may do; without it nothing that can run code is loaded.
         flavor: which of its formats.
 
@@ -158,13 +159,13 @@ def fetch_model(model_uri: str | Path) -> Path:
     if isinstance(model_uri, Path) or ":/" not in model_uri:
         return Path(model_uri)
     source = parse_source(model_uri)
-    if isinstance(source, RunSource):
-        return download_artifacts(source.run, source.path, _temporary())
-    if not isinstance(source, VersionSource):
-        raise InvalidInput(
-            "Load a logged model by its run (runs:/ID/path) or by its registered name.", where="model_uri"
-        )
     folder = _temporary()
+    if not isinstance(source, VersionSource):
+        fluent.flush(REGISTER_SECONDS)
+        with _shelf() as shelf:
+            for path in shelf.source_files(str(model_uri)):
+                write_safely(folder, path, functools.partial(shelf.fetch_source, str(model_uri), path))
+        return folder
     with _shelf() as shelf:
         version = shelf.find(source)
         for path in shelf.files(version):

@@ -9,11 +9,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from keepwell.core.errors import Damaged, InvalidInput
+from keepwell.core.errors import Damaged
 from keepwell.flows.kit import Kit
-from keepwell.flows.registering import files_of, named_version
+from keepwell.flows.registering import source_files
 from keepwell.governance import policies
-from keepwell.models.sources import VersionSource, parse_source
 
 if TYPE_CHECKING:
     from keepwell.models.flavors import Loaded, Policy
@@ -84,21 +83,19 @@ def laid_out(kit: Kit, named: str) -> Iterator[Path]:
 
     Args:
         kit: the house.
-        named: a folder of this machine, or `models:/NAME/N`, `models:/NAME@ALIAS`, `models:/NAME/latest`.
+        named: a folder of this machine, or what versions are registered from (`models.sources`): `models:/NAME/N`,
+            `models:/NAME@ALIAS`, `models:/NAME/latest`, `models:/m-ID`, `runs:/RUN/PATH`.
 
     Raises:
         NotFound: there is no such version or folder.
         InvalidInput: it is no such name.
         Damaged: a stored file is not what it was.
     """
-    if not named.startswith("models:"):
+    if not named.startswith(("models:", "runs:")):
         yield Path(named)
         return
-    found = parse_source(named)
-    if not isinstance(found, VersionSource):
-        raise InvalidInput("Name a registered version: models:/NAME/N or models:/NAME@ALIAS.", where="model")
     with kit.read() as tx:
-        files = files_of(kit, named_version(tx, found))
+        files = source_files(tx, kit, named)
     with tempfile.TemporaryDirectory(prefix="keepwell-model-") as name:
         folder = Path(name)
         for file in files:

@@ -101,13 +101,9 @@ def origin_of(
         case RunSource():
             _same("run_id", run_id, found.run, source)
             run = of = _run(tx, found.run)
-            files = _files(kit, tracking.all_artifacts(tx, of.id, found.path), found.path)
-            if not files and found.path:
-                files = _file(kit, tx, of.id, found.path)
-            logged = None if files else _logged_by(tx, of, found.path)
+            files, logged = _of_run(tx, kit, of, found.path)
             if logged is not None:
                 _same("model_id", logged_model, logged.id, source)
-                files = _files(kit, tracking.all_artifacts(tx, logged.id), "")
             elif logged_model is not None:
                 _made_by(tx, logged_model, found.run, source)
             named = logged.id if logged is not None else logged_model
@@ -124,6 +120,38 @@ def origin_of(
         raise InvalidInput(f"Nothing is stored as {source!r}: log the model's files first, then register it.",
                            where="source", code="no_files")  # fmt: skip
     return _stored(kit, files, source, run, run_link, named)
+
+
+def source_files(tx: Transaction, kit: Kit, source: str) -> list[File]:
+    """Return the files that a source names, by path: of a run, a logged model or a version; deleted runs too.
+
+    Raises:
+        InvalidInput: the source names nothing of ours.
+        NotFound: there is no such run, logged model or version, or it has no such files.
+    """
+    found = parse_source(source)
+    match found:
+        case VersionSource():
+            return files_of(kit, named_version(tx, found))
+        case RunSource():
+            files, _ = _of_run(tx, kit, tracking.run(tx, found.run), found.path)
+        case LoggedSource():
+            model = tracking.logged_model(tx, found.model)
+            files = _files(kit, tracking.all_artifacts(tx, model.id, found.path), found.path)
+        case _:
+            assert_never(found)
+    if not files:
+        raise NotFound(f"Nothing is stored as {source!r}.", where="source")
+    return files
+
+
+def _of_run(tx: Transaction, kit: Kit, run: Run, path: str) -> tuple[list[File], LoggedModel | None]:
+    """Return what a run has below a path: its own files, else those of the logged model of that name, and this one."""
+    files = _files(kit, tracking.all_artifacts(tx, run.id, path), path)
+    if not files and path:
+        files = _file(kit, tx, run.id, path)
+    logged = None if files else _logged_by(tx, run, path)
+    return (files if logged is None else _files(kit, tracking.all_artifacts(tx, logged.id), "")), logged
 
 
 def files_of(kit: Kit, version: RegisteredVersion) -> list[File]:

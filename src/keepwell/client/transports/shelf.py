@@ -35,6 +35,12 @@ class Shelf(Protocol):
     def fetch(self, version: RegisteredVersion, path: str, into: IO[bytes]) -> None:
         """Write the bytes of a version's file into a file."""
 
+    def source_files(self, source: str) -> list[str]:
+        """Return the paths of the files of a run's folder or of a logged model."""
+
+    def fetch_source(self, source: str, path: str, into: IO[bytes]) -> None:
+        """Write the bytes of such a file into a file."""
+
 
 class _Versions(msgspec.Struct, frozen=True):
     items: list[RegisteredVersion]
@@ -92,7 +98,16 @@ class WebShelf:
 
     def fetch(self, version: RegisteredVersion, path: str, into: IO[bytes]) -> None:
         """Write the bytes of a version's file into a file."""
-        self._web.download(f"{_version(version)}/files/{'/'.join(quote(s, safe='') for s in path.split('/'))}", into)
+        self._web.download(f"{_version(version)}/files/{_below(path)}", into)
+
+    def source_files(self, source: str) -> list[str]:
+        """Return the paths of the files of a run's folder or of a logged model."""
+        found = self._web.ask("GET", "/api/sources/files", kind=list[File], query={"source": source})
+        return [file.path for file in found]
+
+    def fetch_source(self, source: str, path: str, into: IO[bytes]) -> None:
+        """Write the bytes of such a file into a file."""
+        self._web.download(f"/api/sources/files/{_below(path)}?source={quote(source, safe='')}", into)
 
 
 class HomeShelf:
@@ -137,17 +152,37 @@ class HomeShelf:
         """Write the bytes of a version's file into a file."""
         from keepwell.flows.registering import files_of
 
-        kit = self._home.kit
-        digest = next((file.digest for file in files_of(kit, version) if file.path == path), None)
+        self._copy(files_of(self._home.kit, version), path, into)
+
+    def source_files(self, source: str) -> list[str]:
+        """Return the paths of the files of a run's folder or of a logged model."""
+        return [file.path for file in self._of_source(source)]
+
+    def fetch_source(self, source: str, path: str, into: IO[bytes]) -> None:
+        """Write the bytes of such a file into a file."""
+        self._copy(self._of_source(source), path, into)
+
+    def _of_source(self, source: str) -> list[File]:
+        from keepwell.flows.registering import source_files
+
+        with self._home.kit.read() as tx:
+            return source_files(tx, self._home.kit, source)
+
+    def _copy(self, files: Sequence[File], path: str, into: IO[bytes]) -> None:
+        digest = next((file.digest for file in files if file.path == path), None)
         if digest is None:
-            raise NotFound(f"This version has no file {path!r}.", where="path")
-        with kit.blobs.path(digest).open("rb") as file:
+            raise NotFound(f"There is no file {path!r}.", where="path")
+        with self._home.kit.blobs.path(digest).open("rb") as file:
             shutil.copyfileobj(file, into, 1 << 20)
 
 
 def shelf_of(transport: Any) -> Shelf:
     """Return the registry behind a transport."""
     return WebShelf(transport) if isinstance(transport, Web) else HomeShelf(transport)
+
+
+def _below(path: str) -> str:
+    return "/".join(quote(segment, safe="") for segment in path.split("/"))
 
 
 def _model(name: str) -> str:

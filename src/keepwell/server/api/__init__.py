@@ -14,6 +14,7 @@ from keepwell.server.api import (
     releases,
     runs,
     scorings,
+    sources,
     tracking,
 )
 
@@ -25,6 +26,7 @@ ROUTES = (
     *pipelines.ROUTES,
     *models.ROUTES,
     *registry.ROUTES,
+    *sources.ROUTES,
     *releases.ROUTES,
     *scorings.ROUTES,
     *monitoring.ROUTES,
