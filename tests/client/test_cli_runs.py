@@ -41,6 +41,12 @@ def test_runs_are_searched_and_ordered(home: Path, two: list[str]) -> None:
     assert "d3" in run(home, "runs", "list", "--experiment", "trees").stdout
     with pytest.raises(InvalidInput):
         run(home, "runs", "list", "--filter", "loss >")
+    with pytest.raises(InvalidInput, match=r"Invalid attribute key 'loss'.* Write it like metrics.loss"):
+        run(home, "runs", "list", "--filter", "loss > 3")
+    with pytest.raises(InvalidInput, match=r"Write it like metrics.loss ASC"):
+        keepwell.search_runs(order_by=["loss up"])
+    told = repr(keepwell.search_runs(order_by=["metrics.loss ASC"])).splitlines()
+    assert told[0] == "2 runs" and told[1].endswith("finished     d5  loss=0.2")
     with pytest.raises(NotFound):
         run(home, "runs", "list", "--experiment", "nowhere")
     with pytest.raises(InvalidInput):
@@ -68,7 +74,7 @@ def test_runs_are_deleted_and_restored(home: Path, two: list[str]) -> None:
 
 
 def test_artifacts_are_downloaded(home: Path, two: list[str], tmp_path: Path) -> None:
-    assert "1 files" in run(home, "runs", "download", two[1], str(tmp_path / "out")).stdout
+    assert "1 file in" in run(home, "runs", "download", two[1], str(tmp_path / "out")).stdout
     assert (tmp_path / "out/notes/a.txt").read_text() == "depth 5"
     told = run(home, "runs", "download", two[1], str(tmp_path / "two"), "--path", "notes/a.txt", "--json")
     assert json.loads(told.stdout)["files"] == 1 and (tmp_path / "two/notes/a.txt").is_file()

@@ -49,9 +49,14 @@ def test_a_grey_picture_needs_no_channels() -> None:
     assert pixels_of(media.image_bytes(np.array([[True, False]]), "a.png"))[..., 0].tolist() == [[255, 0]]
 
 
+def test_the_bytes_of_a_picture_stay_as_they_are() -> None:
+    written = media.image_bytes([[0.0, 1.0]], "a.png")
+    assert media.image_bytes(written, "a.png") == written == media.image_bytes(bytearray(written), "b.png")
+
+
 @pytest.mark.parametrize(
     "image",
-    [np.zeros((2, 2, 2)), np.zeros(4), np.zeros((0, 2)), np.full((2, 2), 300), np.full((2, 2), -0.1),
+    [b"", b"text", np.zeros((2, 2, 2)), np.zeros(4), np.zeros((0, 2)), np.full((2, 2), 300), np.full((2, 2), -0.1),
      np.full((2, 2), np.nan), np.array([["a"]])],
 )  # fmt: skip
 def test_what_is_no_picture_is_told(image: Any) -> None:

@@ -114,7 +114,7 @@ def test_the_command_line_asks_the_server(
 
     assert one.id in told("list") and one.id in told("list", "--experiment", "commands", "--status", "finished")
     assert "metric loss" in told("show", one.id)
-    assert "1 files" in told("download", one.id, str(tmp_path / "got"))
+    assert "1 file in" in told("download", one.id, str(tmp_path / "got"))
     assert (tmp_path / "got" / "notes.txt").read_text() == "told"
     told("delete", one.id)
     assert one.id not in told("list") and one.id in told("list", "--deleted")

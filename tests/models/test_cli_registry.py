@@ -120,6 +120,14 @@ def test_a_copy_in_another_installation_has_the_bytes_and_says_where_they_came_f
     assert isinstance(nowhere.exception, NotFound) and not (tmp_path / "typo").exists()
 
 
+def test_a_version_without_a_charter_is_shown_as_that(home: Path, source: str) -> None:
+    told(home, "model", "register", "iris", source)
+    shown, traced = say(home, "model", "show", "iris/v1").output, say(home, "model", "trace", "iris/v1").output
+    assert "has no charter" in shown and "fleet gate" not in shown and "data until" not in shown
+    assert "has no charter" in traced
+    assert say(home, "model", "list").output.splitlines()[1].endswith("Z")
+
+
 def test_gc_plans_runs_and_reports(home: Path, source: str) -> None:
     told(home, "model", "register", "iris", source)
     kit = open_house(read_settings(str(home), {}))

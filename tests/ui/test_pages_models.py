@@ -13,8 +13,10 @@ from keepwell.flows import promote as promoting
 from keepwell.flows.certify import register_and_gate
 from keepwell.governance.charters import apply_charter
 from keepwell.loop import wishes
+from keepwell.models import registry
 from keepwell.testing.fleets import applied_charter, generated_fleet, lineage, members
 from keepwell.testing.lived import SEGMENTS
+from keepwell.tracking import service as tracking
 
 FLEET = "/models/weekly-demand"
 WEST = f"{FLEET}/segment?key=region%3DWest%2Cformat%3Dsmall"
@@ -31,6 +33,22 @@ def first_version(pages: Any) -> str:
 @pytest.mark.parametrize("path", ["/", "/models"])
 def test_an_empty_house_says_what_to_do(empty: Any, path: str) -> None:
     assert "keepwell charter apply charter.yaml" in empty.words(path)
+
+
+def test_today_without_a_charter_shows_what_was_logged(empty: Any) -> None:
+    assert "Log a first run" in empty.words("/") and "MLFLOW_TRACKING_URI=" in empty.words("/")
+    with empty.kit.write() as tx:
+        call = empty.kit.call("person:ada")
+        tracking.start_run(tx, call, name="spring clean")
+        registry.create_model(tx, call, "price")
+    words = empty.words("/")
+    assert "spring clean" in words and "price" in words and "Log a first run" not in words
+    assert "keepwell charter apply charter.yaml" in words
+
+
+def test_browsers_find_a_picture_beside_json(empty: Any) -> None:
+    answer = empty.ask("GET", "/favicon.ico", signed_in=False)
+    assert answer.status_code == 200 and answer.headers["content-type"] == "image/svg+xml"
 
 
 def test_a_charter_without_versions_says_what_comes(empty: Any) -> None:

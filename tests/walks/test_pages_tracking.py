@@ -160,7 +160,8 @@ def test_every_page_says_the_same_without_scripts(chromium: Browser, site: Site,
 def test_pages_of_an_empty_house_say_what_to_do(chromium: Browser, empty: str, width: int) -> None:
     with opened(chromium, width) as page:
         for path, says in (("/runs", "Nothing has run yet"), ("/trainings", "Nothing has run yet"),
-                           ("/compare", "No run is chosen"), ("/models", "No charter is applied yet")):  # fmt: skip
+                           ("/compare", "No run is chosen"), ("/models", "No model is here yet"),
+                           ("/", "Log a first run")):  # fmt: skip
             page.goto(empty + path)
             assert says in page.locator(".empty h2").first.inner_text()
             assert page.evaluate("document.documentElement.scrollWidth") <= width, path

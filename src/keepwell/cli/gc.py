@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from keepwell.cli.shared import Verbs, home_option, json_option, me, open_kit, print_json, print_rows
+from keepwell.cli.shared import Verbs, home_option, json_option, me, open_kit, plural, print_json, print_rows
 
 if TYPE_CHECKING:
     from keepwell.flows.gc import Rows
@@ -39,7 +39,8 @@ def plan(retention: str, grace: str, home: str | None, as_json: bool) -> None:
         print_json(found)
         return
     _show_rows("Would give up for good", found.rows)
-    click.echo(f"Would remove {found.blobs:,} files, {_size(found.bytes)} of {_size(found.stored)} that are stored.")
+    files = plural(found.blobs, "file")
+    click.echo(f"Would remove {files}, {_size(found.bytes)} of {_size(found.stored)} that are stored.")
     if found.young:
         click.echo(f"{found.young:,} more files that nothing refers to were put within the last {grace}.")
     if found.largest:
@@ -61,7 +62,7 @@ def run(retention: str, grace: str, key: str | None, home: str | None, as_json: 
         print_json(freed)
         return
     _show_rows("Gave up for good", freed.rows)
-    click.echo(f"Removed {freed.blobs:,} files, {_size(freed.bytes)}.")
+    click.echo(f"Removed {plural(freed.blobs, 'file')}, {_size(freed.bytes)}.")
     if freed.spared:
         click.echo(f"Spared {freed.spared:,} files that were stored again meanwhile.")
 
@@ -97,10 +98,10 @@ def _span(text: str) -> timedelta:
 
 def _show_rows(said: str, rows: Rows) -> None:
     parts = [
-        f"{count:,} {what}"
+        plural(count, what)
         for count, what in (
-            (rows.versions, "versions"), (rows.runs, "runs"), (rows.experiments, "experiments"),
-            (rows.logged_models, "logged models"),
+            (rows.versions, "version"), (rows.runs, "run"), (rows.experiments, "experiment"),
+            (rows.logged_models, "logged model"),
         )
         if count
     ]  # fmt: skip

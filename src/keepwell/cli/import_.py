@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from keepwell.cli.shared import Verbs, home_option, json_option, me, open_kit, print_json
+from keepwell.cli.shared import Verbs, home_option, json_option, me, open_kit, plural, print_json
 
 if TYPE_CHECKING:
     from keepwell.flows.moving.report import Counts, Report
@@ -102,10 +102,12 @@ def _print(done: Report, file: Path) -> None:
     if sys.stderr.isatty():
         click.echo("\r\x1b[K", err=True, nl=False)
     click.echo(f"From {done.source}:")
-    click.echo(f"  {counts.experiments:,} experiments, {counts.runs:,} runs ({counts.changed:,} more had changed, "
-               f"{counts.unchanged:,} had not), {counts.points:,} points")  # fmt: skip
-    click.echo(f"  {counts.files:,} files ({_size(counts.bytes)}), {counts.logged_models:,} logged models, "
-               f"{counts.models:,} registered models, {counts.versions:,} versions")  # fmt: skip
+    click.echo(f"  {plural(counts.experiments, 'experiment')}, {plural(counts.runs, 'run')}, "
+               f"{plural(counts.points, 'point')}; {counts.changed:,} known runs had changed, {counts.unchanged:,} "
+               "are as they were")  # fmt: skip
+    click.echo(f"  {plural(counts.files, 'file')} ({_size(counts.bytes)}), "
+               f"{plural(counts.logged_models, 'logged model')}, {plural(counts.models, 'registered model')}, "
+               f"{plural(counts.versions, 'version')}")  # fmt: skip
     for name in done.renamed[:_SHOWN]:
         click.echo(f"  {name.kind} {name.there!r} is {name.here!r} here")
     _more(len(done.renamed))

@@ -85,6 +85,7 @@ def list_(limit: int, after: str | None, home: str | None, as_json: bool) -> Non
 @json_option
 def show(version: str, home: str | None, as_json: bool) -> None:
     """Show VERSION: its state, evidence, gates and approvals."""
+    from keepwell.governance.charters import current_charters
     from keepwell.models.service import champion_history, named_version
     from keepwell.releases import service as releases
 
@@ -94,6 +95,7 @@ def show(version: str, home: str | None, as_json: bool) -> None:
         evidence = releases.evidence(tx, found.id)
         approvals = releases.approvals(tx, [found.id])[found.id]
         champion = champion_history(tx, found.model, version_id=found.id)
+        governed = any(one.charter.model == found.model for one in current_charters(tx))
     if as_json:
         print_json(
             {
@@ -105,8 +107,10 @@ def show(version: str, home: str | None, as_json: bool) -> None:
     show_version(found)
     for gate in verdict.gates if verdict else ():
         click.echo(f"  {gate.outcome:<10} {gate.clause}: {gate.reason}")
-    if verdict is None:
+    if verdict is None and governed:
         click.echo("  Its gates were not judged yet: run `keepwell fleet gate`.")
+    elif verdict is None:
+        click.echo("  Its model has no charter, so there are no gates.")
     for approval in approvals:
         click.echo(f"  approval by {approval.role} for {approval.environment}: {approval.state}")
     for held in champion:

@@ -36,12 +36,20 @@ def show_version(version: ModelVersion) -> None:
     for label, value in (
         ("id", version.id),
         ("why", version.reason),
-        ("trained", f"{version.trained_at:%Y-%m-%d %H:%M} UTC, on data until {version.trained_until}"),
+        (
+            ("trained", f"{version.trained_at:%Y-%m-%d %H:%M} UTC, on data until {version.trained_until}")
+            if version.trained_until
+            else ("made", f"{version.created_at:%Y-%m-%d %H:%M} UTC")
+        ),
         ("data", version.dataset_version),
         ("run", version.run_id),
         ("code", version.code),
         ("by", version.created_by),
-        ("bytes", f"{version.length} ({version.artifact})"),
+        (
+            ("bytes", f"{version.length} ({version.artifact})")
+            if version.trained_until
+            else ("files", f"{version.artifact}; `keepwell model files` lists them")
+        ),
     ):
         click.echo(f"  {label:<8} {'-' if value is None else value}")
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from keepwell.cli.shared import Verbs, home_option, json_option, print_json, print_rows
+from keepwell.cli.shared import Verbs, home_option, json_option, plural, print_json, print_rows
 
 if TYPE_CHECKING:
     from keepwell.tracking.model import Run
@@ -52,13 +52,17 @@ def list_(
     """
     from keepwell.cli.runs_source import Asked, source_of
     from keepwell.core.errors import InvalidInput
+    from keepwell.core.filters import advised
 
     asked = Asked(text, order, experiment, deleted, model, kind, status, parent, before, limit)
     if asked.searching and (model or kind or parent or before):
         raise InvalidInput(
             "Say --model, --kind and --parent in the filter, such as \"attributes.status = 'FINISHED'\"."
         )
-    found = source_of(home).runs(asked)
+    try:
+        found = source_of(home).runs(asked)
+    except InvalidInput as error:
+        raise advised(error) from None
     if as_json:
         print_json(found)
         return
@@ -182,7 +186,7 @@ def download(run_id: str, folder: Path, path: str, home: str | None, as_json: bo
     if as_json:
         print_json({"run": run_id, "files": count, "folder": str(folder)})
     else:
-        click.echo(f"{count} files are in {folder}" if count else "This run made no artifacts.")
+        click.echo(f"{plural(count, 'file')} in {folder}" if count else "This run made no artifacts.")
 
 
 def _facts(run: Run) -> dict[str, object]:

@@ -56,6 +56,11 @@ def me() -> str:
     return f"person:{name}" if name and not name.isdigit() else "person:local-user"
 
 
+def plural(count: int, noun: str) -> str:
+    """Return a count with its noun."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
 def print_json(value: object) -> None:
     """Print any value of ours as JSON, on one line."""
     import msgspec

@@ -35,12 +35,20 @@ def figure_bytes(figure: Any, path: str, options: Mapping[str, Any] | None = Non
     raise InvalidInput("A figure is one of Matplotlib or Plotly.", where="figure")
 
 
+_IMAGES = (b"\x89PNG\r\n", b"\xff\xd8\xff", b"GIF8", b"BM", b"II*\x00", b"MM\x00*", b"<svg", b"<?xml")
+
+
 def image_bytes(image: Any, path: str) -> bytes:
-    """Return an image as a file: a PIL image, or an array (rows, columns[, 1, 3 or 4]) of whole numbers or of 0 to 1.
+    """Return an image as a file: the bytes of one, a PIL image, or an array (rows, columns[, 1, 3 or 4]) of whole
+    numbers or of 0 to 1.
 
     Raises:
         InvalidInput: it is none, or an array is to be written as something other than PNG without Pillow.
-    """
+    """  # noqa: D205
+    if isinstance(image, bytes | bytearray):
+        if not image.startswith(_IMAGES) and image[8:12] not in (b"WEBP", b"avif"):
+            raise InvalidInput("These bytes are no PNG, JPEG, GIF, WebP, AVIF, BMP, TIFF or SVG.", where="image")
+        return bytes(image)
     ending = PurePosixPath(path).suffix.lower() or ".png"
     if hasattr(image, "save") and hasattr(image, "mode"):
         written = io.BytesIO()
@@ -137,7 +145,10 @@ def _pixels(image: Any) -> Any:
     if array.ndim == 2:
         array = array[:, :, None]
     if array.ndim != 3 or array.shape[2] not in (1, 3, 4) or not array.size:
-        raise InvalidInput("An image is an array of rows, columns, and 1, 3 or 4 channels.", where="image")
+        raise InvalidInput(
+            "An image is the bytes of one, a PIL image, or an array of rows, columns, and 1, 3 or 4 channels.",
+            where="image",
+        )
     if array.dtype.kind == "f":
         if not np.isfinite(array).all() or array.min() < 0 or array.max() > 1:
             raise InvalidInput("An image of fractions has values from 0 to 1.", where="image")

@@ -14,18 +14,25 @@ from keepwell.client.rules import safe_path
 from keepwell.client.transports import Away
 from keepwell.client.transports.reading import Library, Points, library_of
 from keepwell.core.errors import Denied, InvalidInput, KeepwellError, NotInstalled
+from keepwell.core.filters import advised
 from keepwell.tracking.model import Run, View
 
 if TYPE_CHECKING:
     import polars as pl
 
+SHOWN = 20
 MOST_FILES = 100_000
 MOST_DEPTH = 32
 FLUSH_SECONDS = 10.0
 
 
 class Runs(list[Run]):
-    """Runs that a search found, in its order."""
+    """Runs that a search found, in its order; printed, a line a run."""
+
+    def __repr__(self) -> str:
+        lines = [f"{run.id}  {run.status:<11}  {run.name}  {_metrics(run)}".rstrip() for run in self[:SHOWN]]
+        more = [f"... and {len(self) - SHOWN:,} more"] if len(self) > SHOWN else []
+        return "\n".join([f"{len(self):,} {'run' if len(self) == 1 else 'runs'}", *lines, *more])
 
     def to_polars(self) -> pl.DataFrame:
         """Return a frame: id, name, status, times, and a column a param (`params.x`), metric and tag."""
@@ -89,7 +96,10 @@ def search_runs(
     """
     wanted = [experiments] if isinstance(experiments, str) else experiments
     with _library() as library:
-        return Runs(library.search(wanted, filter, view, order_by, limit, offset))
+        try:
+            return Runs(library.search(wanted, filter, view, order_by, limit, offset))
+        except InvalidInput as error:
+            raise advised(error) from None
 
 
 def get_run(run_id: str) -> Run:
@@ -220,6 +230,11 @@ def _library() -> Iterator[Library]:
     finally:
         with contextlib.suppress(KeepwellError):
             transport.close()
+
+
+def _metrics(run: Run) -> str:
+    first = list(run.metrics.items())[:4]
+    return ", ".join(f"{name}={value if isinstance(value, str) else format(value, '.4g')}" for name, value in first)
 
 
 def _cell(value: Any) -> Any:

@@ -261,6 +261,16 @@ def _comparison(tokens: Sequence[_Token], place: int, kind: Kind) -> tuple[int, 
     return after + 1, replace(found, key=kind.aliases.get(key, key)) if entity == "attribute" else found
 
 
+def advised(error: InvalidInput) -> InvalidInput:
+    """Return an error about a filter or an order with what would be right; MLflow's sentence says what is wrong."""
+    example = {"filter": "metrics.loss < 0.1 and params.depth = '4'", "order_by": "metrics.loss ASC"}.get(
+        error.where or ""
+    )
+    if example is None:
+        return error
+    return InvalidInput(f"{error.message.rstrip('.')}. Write it like {example}", code=error.code, where=error.where)
+
+
 def _operator(tokens: Sequence[_Token], place: int) -> tuple[int, str]:
     none = _Token("", "")
     first, second, third = [*tokens[place : place + 3], none, none, none][:3]

@@ -11,6 +11,9 @@ from typing import Protocol
 from keepwell.core.clock import Clock
 from keepwell.core.errors import InvalidInput
 
+_NOUNS = {"apr": "an approval", "arr": "an arrival", "bat": "a batch", "dsv": "a dataset version", "inc": "an incident",
+          "prn": "a pipeline run", "scr": "a scoring", "ses": "a session", "tok": "a token",
+          "ver": "a version"}  # fmt: skip
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 _ID = re.compile(r"[a-z]{2,8}_[0-9a-hjkmnp-tv-z]{26}\Z")
 
@@ -54,7 +57,8 @@ def check_id(text: object, prefix: str) -> str:
         InvalidInput: it is not.
     """
     if not isinstance(text, str) or not _ID.match(text) or not text.startswith(prefix + "_"):
-        raise InvalidInput(f"This is not the id of a {prefix}: it should look like {prefix}_01j....", where="id")
+        noun = _NOUNS.get(prefix, f"a {prefix}")
+        raise InvalidInput(f"This is not the id of {noun}: it should look like {prefix}_01j....", where="id")
     return text
 
 

@@ -204,7 +204,10 @@ def _charter(
     wanted = verdicts[0].charter if verdicts else None
     used = next((c for c in history if _was_used(c, wanted, version.created_at)), None)
     if used is None:
-        missing.append("The charter that it was judged by is not in this house.")
+        missing.append(
+            "The charter that it was judged by is not in this house." if verdicts or history else
+            "Its model has no charter that it could be judged by."
+        )  # fmt: skip
         return None
     return CharterUsed(used.number, used.digest, used.applied_at, used.applied_by)
 

@@ -59,6 +59,11 @@ class Loaded:
         self.where = "here" if isinstance(model, Here) else "worker"
         self._model = model
 
+    def __repr__(self) -> str:
+        takes = ", ".join(f"{c.name or 'it'}: {getattr(c, 'type', 'tensor')}" for c in (self.signature.inputs or ())[:8]
+                          ) if self.signature else ""  # fmt: skip
+        return f"<{self.flavor} model{f' of {takes}' if takes else ''}>"
+
     def __enter__(self) -> Loaded:
         return self
 

@@ -8,6 +8,7 @@ import msgspec
 
 from keepwell.core.clock import from_iso
 from keepwell.core.errors import InvalidInput
+from keepwell.core.filters import advised
 from keepwell.db import Transaction
 from keepwell.server.routing import Ask, Body, Html, Query, Route, SeeOther
 from keepwell.server.ui import columns, links, words
@@ -120,7 +121,7 @@ def show_table(
     try:
         context |= grouped(tx, asked, scope) if asked.group else _listed(tx, asked, scope)
     except InvalidInput as error:
-        context["problem"] = str(error)
+        context["problem"] = str(advised(error))
     shown = [run.experiment for run, _ in context["rows"]]
     known = tracking.run_columns(tx, list(dict.fromkeys([*shown, *scope]))[:NAMED])
     total = context["where"].total if context["where"] else 0

@@ -5,12 +5,14 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any, Literal
 
+from keepwell.core.clock import from_iso
 from keepwell.core.errors import NotFound
 from keepwell.core.ids import check_id
 from keepwell.db import Transaction
 from keepwell.flows import promote as promoting
 from keepwell.governance.charters import AppliedCharter, current_charter, current_charters
 from keepwell.loop import service as loop
+from keepwell.models import registry
 from keepwell.models import service as models
 from keepwell.monitoring import overview
 from keepwell.monitoring import service as monitoring
@@ -18,11 +20,15 @@ from keepwell.monitoring.model import SignalState
 from keepwell.releases import service as releases
 from keepwell.server.routing import Ask, Body, Html, Reason, Route, SeeOther
 from keepwell.server.ui import links
+from keepwell.server.ui.columns import seconds_of
 from keepwell.server.ui.render import page
 from keepwell.server.ui.views_today import FleetToday, Today, needs_of, next_due
 from keepwell.serving import service as serving
+from keepwell.tracking import service as tracking
 
 WEEKS = 26
+LATELY = 8
+"""How many runs and models Today shows where no charter is in force."""
 STATES: tuple[tuple[str, SignalState, str, str], ...] = (
     ("performance", "bad", "bad", "decaying"),
     ("guard", "bad", "bad", "doing harm"),
@@ -52,9 +58,16 @@ def today(ask: Ask[None, None]) -> Html:
             loop.needs_a_person(tx),
             sizes,
         )
+        recent = [] if fleets else tracking.runs(tx, limit=LATELY)
+        registered = (
+            [] if fleets else registry.search_models(tx, order_by=["last_updated_timestamp DESC"], limit=LATELY)
+        )
     fleets.sort(key=lambda one: (one.tone != "bad", one.tone != "watch", one.name))
-    view = Today(needs, fleets, sum(sizes.values()))
-    return page(ask, "today.html", title="Today", nav="today", json="/api/approvals", view=view)
+    view = Today(needs, fleets, sum(sizes.values()), recent, registered)
+    return page(
+        ask, "today.html", title="Today", nav="today", json="/api/approvals", view=view, origin=ask.origin,
+        moment_of=from_iso, seconds_of=seconds_of,
+    )  # fmt: skip
 
 
 def fleet_today(tx: Transaction, applied: AppliedCharter, now: datetime) -> FleetToday:

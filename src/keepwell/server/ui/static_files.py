@@ -15,7 +15,7 @@ MEDIA = {
     "js": "text/javascript; charset=utf-8",
     "svg": "image/svg+xml",
 }
-YEAR = 31_536_000
+DAY, YEAR = 86_400, 31_536_000
 
 
 class StaticQuery(Query, frozen=True, kw_only=True):
@@ -49,6 +49,12 @@ def static(ask: Ask[StaticQuery, None]) -> File:
     return File(_files()[name], MEDIA[name.rpartition(".")[2]], cache=YEAR if known.endswith(f"={ask.query.v}") else 0)
 
 
+def icon(ask: Ask[None, None]) -> File:
+    """Return the picture that browsers ask for beside answers that are no pages."""
+    return File(_files()["keepwell.svg"], MEDIA["svg"], cache=DAY)
+
+
 ROUTES = (
+    Route("GET", "/favicon.ico", OPEN, icon, "Return the picture of a tab.", answer=File),
     Route("GET", "/static/{name}", OPEN, static, "Return a script, style or picture.", query=StaticQuery, answer=File),
 )

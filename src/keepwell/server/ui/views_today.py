@@ -10,10 +10,12 @@ from keepwell.charter.crons import next_moments
 from keepwell.governance.charters import AppliedCharter
 from keepwell.loop.decisions import Alert, AskApproval, Hold
 from keepwell.loop.ticks import Recorded, Tick
+from keepwell.models.registry_model import RegisteredModel
 from keepwell.monitoring.model import Incident
 from keepwell.releases.model import Waiting
 from keepwell.server.ui import links
 from keepwell.server.ui.words import plural, segment_words
+from keepwell.tracking.model import Run
 
 RANK = {"bad": 0, "watch": 1, "unknown": 2, "ok": 3, "none": 4}
 
@@ -87,11 +89,13 @@ class FleetToday:
 
 @dataclass(frozen=True, slots=True)
 class Today:
-    """The page: needs, worst first, and the fleets."""
+    """The page: needs, worst first, and the fleets; where there is none, what was logged and registered lately."""
 
     needs: Sequence[Need]
     fleets: Sequence[FleetToday]
     models: int
+    recent: Sequence[Run] = ()
+    registered: Sequence[RegisteredModel] = ()
 
     @property
     def tended(self) -> Sequence[tuple[str, str]]:
