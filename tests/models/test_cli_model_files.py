@@ -67,7 +67,7 @@ def test_the_policy_of_an_environment_holds_on_the_command_line(home: Path, tmp_
     ROWS.write_csv(tmp_path / "rows.csv")
     words = ("model", "predict", str(place), str(tmp_path / "rows.csv"), str(tmp_path / "out.csv"))
     assert isinstance(run(home, *words).exception, Denied)
-    assert "Nothing was said" in run(home, "policy", "show").output
+    assert "No environment has a policy" in run(home, "policy", "show").output
     said = run(home, "policy", "allow-pickle", "dev", "--reason", "an old model")
     assert "may run code" in said.output
     ran = run(home, *words)

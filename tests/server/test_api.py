@@ -229,7 +229,9 @@ def test_every_listing_answers_what_its_description_says(still: Any) -> None:
     for route in all_routes():
         if route.method != "GET" or route.path in ("/sign-in", "/api/openapi.json") or route.dialect is not None:
             continue
-        more = {"/why": "?segment=outlet%3DA", "{run}/history": "?name=loss"}
+        source = f"?source=runs:/{still.ids['run']}"
+        more = {"/why": "?segment=outlet%3DA", "{run}/history": "?name=loss", "/api/sources/files": source,
+                "/api/sources/files/{path...}": source}  # fmt: skip
         asked = next((query for end, query in more.items() if route.path.endswith(end)), "")
         answer = still.get(address(route.path, still.ids) + asked)
         assert answer.status_code == 200, (route.path, answer.text)
