@@ -32,6 +32,7 @@ class LocalBlobs:
 
     def __init__(self, root: Path) -> None:
         self._root = root
+        self._start = f"{root}{os.sep}"
         self._temp = root / "tmp"
         with _in_plain_words(root):
             root.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -178,23 +179,31 @@ class LocalBlobs:
         return shutil.disk_usage(self._root).free
 
     def _place(self, digest: str) -> Path:
+        return Path(self._name(digest))
+
+    def _name(self, digest: str) -> str:
+        """Return the place as a text: what is asked of every file of a model should not take paths apart."""
         value = check_digest(digest).removeprefix("sha256:")
-        return self._root / value[:2] / value[2:]
+        return f"{self._start}{value[:2]}{os.sep}{value[2:]}"
 
     def _holds(self, digest: str, data: bytes) -> bool:
         """Tell whether these bytes are there, whole and durable; a torn or rotten copy is written anew."""
-        place = self._place(digest)
         try:
-            with place.open("rb") as file:
-                if os.fstat(file.fileno()).st_size != len(data) or not _same(file.fileno(), memoryview(data)):
-                    return False
-        except (FileNotFoundError, IsADirectoryError):
+            handle = os.open(self._name(digest), os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError:
             return False
+        try:
+            if os.fstat(handle).st_size != len(data) or not _same(handle, memoryview(data)):
+                return False
+        except IsADirectoryError:
+            return False
+        finally:
+            os.close(handle)
         with self._shared():
             if not self._touch(digest):  # freed since it was looked at
                 return False
         if digest not in self._durable:  # the process that renamed it may have died before it synced the folder
-            _sync_folder(place.parent)
+            _sync_folder(self._place(digest).parent)
             _sync_folder(self._root)
             self._remember(digest)
         return True
@@ -226,14 +235,14 @@ class LocalBlobs:
 
     def _touch(self, digest: str) -> bool:
         """Let bytes count as put just now; False when they are not there. `free` is kept away meanwhile."""
-        place = self._place(digest)
+        place = self._name(digest)
         try:
-            before = place.stat()
+            before = os.stat(place)  # noqa: PTH116  (making a path of it costs as much again)
             os.utime(place)
         except FileNotFoundError:
             return False
         if self._verified.get(digest) == _stamp(before):  # the same bytes, looked at another time
-            self._verified[digest] = _stamp(place.stat())
+            self._verified[digest] = _stamp(Path(place).stat())
         return True
 
     def _shared(self) -> AbstractContextManager[None]:
@@ -246,7 +255,7 @@ class LocalBlobs:
 
     @contextmanager
     def _locked(self, how: int) -> Iterator[None]:
-        handle = os.open(self._root / "lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+        handle = os.open(f"{self._start}lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
         try:
             deadline = time.monotonic() + _PATIENCE
             while not _flock(handle, how):
@@ -360,7 +369,7 @@ def _write_all(handle: int, data: memoryview) -> None:
 
 def _same(handle: int, data: memoryview) -> bool:
     while data:
-        found = os.read(handle, _CHUNK)
+        found = os.read(handle, min(_CHUNK, len(data)))
         if not found or found != data[: len(found)]:
             return False
         data = data[len(found) :]

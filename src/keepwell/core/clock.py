@@ -42,12 +42,14 @@ class SimulatedClock:
 
 def as_utc(moment: datetime) -> datetime:
     """Return `moment` in UTC; a naive one is read as UTC."""
+    if moment.tzinfo is UTC:
+        return moment
     return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
 
 
 def iso(moment: datetime) -> str:
     """Return the one text form of a moment: `2026-01-31T12:00:00.000000Z`, which sorts as time does."""
-    return as_utc(moment).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
+    return as_utc(moment).isoformat(timespec="microseconds").removesuffix("+00:00") + "Z"
 
 
 def from_iso(text: str) -> datetime:

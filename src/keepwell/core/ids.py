@@ -15,6 +15,7 @@ _NOUNS = {"apr": "an approval", "arr": "an arrival", "bat": "a batch", "dsv": "a
           "prn": "a pipeline run", "scr": "a scoring", "ses": "a session", "tok": "a token",
           "ver": "a version"}  # fmt: skip
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
+_PAIRS = tuple(first + second for first in _ALPHABET for second in _ALPHABET)
 _ID = re.compile(r"[a-z]{2,8}_[0-9a-hjkmnp-tv-z]{26}\Z")
 
 
@@ -69,4 +70,4 @@ def derived_id(prefix: str, milliseconds: int, text: str) -> str:
 
 
 def _encode(number: int) -> str:
-    return "".join(_ALPHABET[(number >> shift) & 31] for shift in range(125, -1, -5))
+    return "".join([_PAIRS[(number >> shift) & 1023] for shift in range(120, -1, -10)])

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import Delete, Dialect, Insert, Select, Table, Update, insert
 
@@ -20,23 +20,40 @@ Row = tuple[Any, ...]
 _LIST = "__[POSTCOMPILE_{}]"
 
 
+class _Made(NamedTuple):
+    """A statement as it is handed to the driver.
+
+    Attributes:
+        text: its text.
+        order: its parameters in order; None where they are named.
+        constants: values that are written in it.
+        lists: the parameters that take a list.
+        places: where each parameter stands in a row that is given, when that is another order.
+    """
+
+    text: str
+    order: tuple[str, ...] | None
+    constants: dict[str, Any]
+    lists: tuple[str, ...]
+    places: tuple[int, ...] | None
+
+
 def fetch(tx: Transaction, statement: Select[Any], values: Mapping[str, Any]) -> list[Row]:
     """Run a select and return its rows as tuples; a value that is a list belongs to an expanding `bindparam`."""
-    text, order, constants = _compiled(statement, (), tx.dialect)
-    values = {**constants, **values}
-    if order is None:
-        found = tx.exec_driver_sql(_listed(text, values), _flat(values)).all()
+    made = _compiled(statement, (), tx.dialect)
+    if made.constants:
+        values = {**made.constants, **values}
+    if made.order is None:
+        found = tx.exec_driver_sql(_listed(made.text, values), _flat(values)).all()
         return [tuple(row) for row in found]
-    for name, value in values.items():
-        if isinstance(value, list):
-            text = text.replace(_LIST.format(name), ", ".join("?" * len(value)) or "NULL")
-    given: list[Any] = []
-    for name in order:
-        value = values[name]
-        if isinstance(value, list):
-            given += value
-        else:
-            given.append(value)
+    if not made.lists:
+        given = [values[name] for name in made.order]
+        return cursor(tx).execute(made.text, given).fetchall()  # type: ignore[no-any-return]
+    text, given = made.text, []
+    for name in made.lists:
+        text = text.replace(_LIST.format(name), ", ".join("?" * len(values[name])) or "NULL")
+    for name in made.order:
+        given += values[name] if name in made.lists else [values[name]]
     return cursor(tx).execute(text, given).fetchall()  # type: ignore[no-any-return]
 
 
@@ -56,20 +73,20 @@ def change(tx: Transaction, statement: Insert | Update | Delete, names: Sequence
     """Run a statement once a row; its parameters are named in `names`, in the order of the rows' values."""
     if not rows:
         return
-    text, order, constants = _compiled(statement, tuple(names), tx.dialect)
-    if constants:
-        names = [*names, *constants]
-        rows = [(*row, *constants.values()) for row in rows]
-    if order is None:
-        tx.exec_driver_sql(text, [dict(zip(names, row, strict=True)) for row in rows])
+    made = _compiled(statement, tuple(names), tx.dialect)
+    if made.order is None:
+        named = [{**dict(zip(names, row, strict=True)), **made.constants} for row in rows]
+        tx.exec_driver_sql(made.text, named)
         return
-    if order != list(names):
-        places = [list(names).index(name) for name in order]
-        rows = [tuple(row[place] for place in places) for row in rows]
+    if made.constants:
+        constants = tuple(made.constants.values())
+        rows = [(*row, *constants) for row in rows]
+    if made.places is not None:
+        rows = [tuple([row[place] for place in made.places]) for row in rows]
     if len(rows) == 1:
-        cursor(tx).execute(text, rows[0])
+        cursor(tx).execute(made.text, rows[0])
     else:
-        cursor(tx).executemany(text, rows)
+        cursor(tx).executemany(made.text, rows)
 
 
 def cursor(tx: Transaction) -> Any:
@@ -101,12 +118,14 @@ def _insert(table: Table) -> Insert:
 
 
 @lru_cache(maxsize=512)
-def _compiled(
-    statement: Select[Any] | Insert | Update | Delete, names: tuple[str, ...], dialect: Dialect
-) -> tuple[str, list[str] | None, dict[str, Any]]:
-    """Return a statement's text, the order of its parameters, and the values of those that are written in it."""
+def _compiled(statement: Select[Any] | Insert | Update | Delete, names: tuple[str, ...], dialect: Dialect) -> _Made:
     keys = list(names) if isinstance(statement, Insert) else None
     compiled = statement.compile(dialect=dialect, column_keys=keys)
-    order = compiled.positiontup
+    text, order = str(compiled), compiled.positiontup
     constants = {name: value for name, value in compiled.params.items() if value is not None and name not in names}
-    return str(compiled), None if order is None else list(order), constants
+    if order is None:
+        return _Made(text, None, constants, (), None)
+    lists = tuple(name for name in dict.fromkeys(order) if _LIST.format(name) in text)
+    given = [*names, *constants]
+    places = tuple(given.index(name) for name in order) if names and order != given else None
+    return _Made(text, tuple(order), constants, lists, places)

@@ -3,12 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
-from sqlalchemy import Column, Integer, Row, String, Table, Text, bindparam, func, insert, select
+from sqlalchemy import Column, Integer, String, Table, Text, bindparam, func, insert, select
 
-from keepwell.db import Transaction, metadata
+from keepwell.db import Transaction, metadata, quick
 
-Record = Row[tuple[object, ...]]
+
+class Record(NamedTuple):
+    """One row."""
+
+    model_key: str
+    number: int
+    model: str
+    digest: str
+    text: str
+    folder: str
+    applied_at: str
+    applied_by: str
+
 
 charters = Table(
     "charters",
@@ -36,14 +49,16 @@ _NUMBERED = _ONE.where(charters.c.number == bindparam("of_number"))
 def find(tx: Transaction, model_key: str, number: int | None = None) -> Record | None:
     """Return one applied charter: the one of that number, or the newest."""
     if number is None:
-        return tx.execute(_ONE, {"of_key": model_key}).first()
-    return tx.execute(_NUMBERED, {"of_key": model_key, "of_number": number}).first()
+        row = quick.first(tx, _ONE, {"of_key": model_key})
+    else:
+        row = quick.first(tx, _NUMBERED, {"of_key": model_key, "of_number": number})
+    return None if row is None else Record(*row)
 
 
 def history(tx: Transaction, model_key: str) -> Sequence[Record]:
     """Return every charter applied to a model, newest first."""
     query = select(charters).where(charters.c.model_key == model_key)
-    return tx.execute(query.order_by(charters.c.number.desc())).all()
+    return [Record(*row) for row in tx.execute(query.order_by(charters.c.number.desc()))]
 
 
 def newest(tx: Transaction) -> Sequence[Record]:
@@ -53,4 +68,4 @@ def newest(tx: Transaction) -> Sequence[Record]:
     joined = charters.join(
         numbers, (charters.c.model_key == numbers.c.model_key) & (charters.c.number == numbers.c.number)
     )
-    return tx.execute(select(charters).select_from(joined).order_by(charters.c.model_key)).all()
+    return [Record(*row) for row in tx.execute(select(charters).select_from(joined).order_by(charters.c.model_key))]

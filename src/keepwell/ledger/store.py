@@ -27,7 +27,7 @@ from sqlalchemy import (
 from keepwell.core.clock import from_iso, iso
 from keepwell.db import Transaction, metadata, quick
 from keepwell.db.portable import has_text
-from keepwell.db.schema import Json
+from keepwell.db.schema import Json, json_text
 from keepwell.ledger.model import Checkpoint, Entry, PublicKey
 from keepwell.ledger.rules import Frontier
 
@@ -105,7 +105,6 @@ _HEAD = select(entries.c.seq, entries.c.hash).order_by(entries.c.seq.desc()).lim
 _REMEMBERED = select(idempotency.c.request, idempotency.c.answer).where(
     idempotency.c.actor == bindparam("of_actor"), idempotency.c.key == bindparam("of_key")
 )
-_REMEMBER = insert(idempotency)
 _WITH_NOTE = select(entries, notes.c.note, notes.c.salt).select_from(
     entries.outerjoin(notes, notes.c.seq == entries.c.seq)
 )
@@ -202,13 +201,16 @@ def hashes_at(tx: Transaction, numbers: Sequence[int]) -> list[str]:
 
 def remembered(tx: Transaction, actor: str, key: str) -> tuple[str, object] | None:
     """Return the request digest and answer kept under an idempotency key, if any."""
-    row = tx.execute(_REMEMBERED, {"of_actor": actor, "of_key": key}).first()
-    return (row.request, row.answer) if row else None
+    row = quick.first(tx, _REMEMBERED, {"of_actor": actor, "of_key": key})
+    if row is None:
+        return None
+    return row[0], None if row[1] is None else msgspec.json.decode(row[1])
 
 
 def remember(tx: Transaction, actor: str, key: str, request: str, answer: object, at: str) -> None:
     """Keep an answer under an idempotency key."""
-    tx.execute(_REMEMBER, {"actor": actor, "key": key, "request": request, "answer": answer, "at": at})
+    text = None if answer is None else json_text(answer)
+    quick.add(tx, idempotency, ("actor", "key", "request", "answer", "at"), [(actor, key, request, text, at)])
 
 
 def add_checkpoint(tx: Transaction, checkpoint: Checkpoint) -> None:

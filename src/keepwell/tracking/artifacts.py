@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import Integer, String, bindparam, delete, func, insert, literal, or_, select, update
 
@@ -11,7 +10,7 @@ from keepwell.core.calls import Call
 from keepwell.core.clock import iso_ms, to_ms
 from keepwell.core.digests import check_digest
 from keepwell.core.errors import Conflict, NotFound
-from keepwell.db import Transaction
+from keepwell.db import Transaction, quick
 from keepwell.tracking import rules
 from keepwell.tracking.amending import amended, writable
 from keepwell.tracking.model import Artifact
@@ -150,10 +149,18 @@ def delete_artifacts(tx: Transaction, call: Call, owner: str, path: str = "") ->
     return count
 
 
-def _below(tx: Transaction, owner: str, start: str) -> Sequence[Any]:
-    if not start:
-        return tx.execute(_ALL, {"of_owner": owner}).all()
-    return tx.execute(_BELOW, {"of_owner": owner, "length": len(start), "start": start}).all()
+class _Row(NamedTuple):
+    path: str
+    digest: str
+    size: int | None
+    at: int
+
+
+def _below(tx: Transaction, owner: str, start: str) -> list[_Row]:
+    values: dict[str, object] = {"of_owner": owner}
+    if start:
+        values |= {"length": len(start), "start": start}
+    return [_Row(*row) for row in quick.fetch(tx, _BELOW if start else _ALL, values)]
 
 
 def _artifact(row: Any) -> Artifact:
