@@ -206,7 +206,7 @@ def test_a_scatter_places_every_run_that_has_both_values() -> None:
 
 
 def test_only_what_differs_is_shown_until_all_is_wanted() -> None:
-    data = Input(kind="dataset", name="sales", id="dsv_1", digest="sha256:" + "1" * 64)
+    data = Input(kind="dataset", name="sales", id="dsv_01k7e2ezr0xw3q7ym5vp84ppc3", digest="sha256:" + "1" * 64)
     runs = [
         run(1, params={"lr": 0.1, "same": 2}, inputs=[data], tags={"t": "x"}),
         run(2, params={"lr": 0.2, "same": 2}, inputs=[data], tags={"t": "x"}, commit="b" * 40),
@@ -217,7 +217,11 @@ def test_only_what_differs_is_shown_until_all_is_wanted() -> None:
     assert list(found["Parameters"].lines[0].odd) == [False, True, False]
     assert (found["Parameters"].alike, found["Tags"].lines, found["Tags"].alike) == (1, [], 1)
     assert [line.name for line in found["Code"].lines] == ["commit"]
-    assert found["Data"].lines[0].links == ["/dataset-versions/dsv_1", "/dataset-versions/dsv_1", None]
+    assert found["Data"].lines[0].links == [
+        "/dataset-versions/dsv_01k7e2ezr0xw3q7ym5vp84ppc3",
+        "/dataset-versions/dsv_01k7e2ezr0xw3q7ym5vp84ppc3",
+        None,
+    ]
     everything = {one.title: one for one in differences.sections(runs, everything=True)}
     assert [line.name for line in everything["Parameters"].lines] == ["lr", "same"]
 

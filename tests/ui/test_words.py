@@ -58,5 +58,7 @@ def test_any_key_of_a_segment_fits_into_a_link(key: str) -> None:
 def test_every_prefix_of_an_id_leads_to_a_page() -> None:
     assert links.of_id("ver_01k7e2ezr0xw3q7ym5vp84ppc3") == "/versions/ver_01k7e2ezr0xw3q7ym5vp84ppc3"
     assert links.of_id("bat_01k7e2ezr0xw3q7ym5vp84ppc3") is None
+    assert links.of_id("tick_01k7e2ezr0xw3q7ym5vp84ppc3:0") == "/decisions/tick_01k7e2ezr0xw3q7ym5vp84ppc3"
+    assert links.of_id("run_fast") is None and links.of_id("ver_01k7e2ezr0xw3q7ym5vp84ppc3:x") is None
     assert links.of_subject("model:bikes") == "/models/bikes"
     assert links.with_query("/x", q="a b", state="", page=None) == "/x?q=a+b"

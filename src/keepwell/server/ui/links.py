@@ -109,11 +109,12 @@ BY_PREFIX = {
 
 
 def of_id(text: str) -> str | None:
-    """Return the page of an id, or None when things of its kind have none."""
+    """Return the page of an id, also of a place in it (`tick_...:0`); None when things of its kind have none."""
     if re.fullmatch(r"m-[0-9a-f]{32}", text):
         return logged_model(text)
-    make = BY_PREFIX.get(text.partition("_")[0])
-    return make(text) if make is not None and "_" in text else None
+    found = re.fullmatch(r"(([a-z]+)_[0-9a-z]{26})(?::\d+)?", text)
+    make = BY_PREFIX.get(found[2]) if found else None
+    return make(found[1]) if found and make else None
 
 
 def of_subject(subject: str) -> str | None:
