@@ -8,16 +8,20 @@ import sys
 import time
 import urllib.request
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from tests.client.test_models_logged import X, linear, pickled
 
 import keepwell
 from keepwell.cli import cli
 from keepwell.client import facts, fluent, session
-from keepwell.core.errors import KeepwellError, NotFound, Unauthenticated
+from keepwell.client.transports.web import Web
+from keepwell.core.errors import Denied, KeepwellError, NotFound, Unauthenticated
 from keepwell.settings import read_client_settings
 from keepwell.testing.storm import _free_port
 
@@ -83,19 +87,45 @@ def test_a_run_comes_back_whole(here: None, tmp_path: Path) -> None:
         keepwell.search_runs(experiments="nowhere")
 
 
-def test_a_model_is_registered_and_loaded(here: None) -> None:
-    linear = pytest.importorskip("sklearn.linear_model")
-    pytest.importorskip("skops")
-    x = np.arange(20.0).reshape(10, 2)
-    model = linear.LinearRegression().fit(x, x.sum(axis=1))
-    with keepwell.start_run():
-        logged = keepwell.log_model(model, input_example=x[:2], registered_model_name="sums", aliases=["best"])
+def test_a_model_is_registered_and_loaded(here: None, tmp_path: Path) -> None:
+    model = linear(many=20_000)
+    x = np.ones((2, 20_000))
+    with keepwell.start_run() as run:
+        logged = keepwell.log_model(model, registered_model_name="sums", aliases=["best"])
+        keepwell.log_metric("rmse", 0.5, model_id=logged.model_id)
     assert logged.version is not None and logged.version.number == 1
-    for uri in (logged.uri, "models:/sums/1", "models:/sums@best", "models:/sums/latest"):
+    assert logged.version.logged_model == logged.model_id and logged.version.run_id == run.id
+    for uri in (
+        logged.uri, f"runs:/{run.id}/model", "models:/sums/1", "models:/sums@best", "models:/sums/latest",
+    ):  # fmt: skip
         with keepwell.load_model(uri) as loaded:
-            assert np.allclose(loaded.predict(x), x.sum(axis=1)), uri
-    with pytest.raises(NotFound):
-        keepwell.load_model("models:/sums/7")
+            assert np.allclose(loaded.predict(x), model.predict(x)), uri
+    assert (keepwell.download_artifacts(run.id, "model", tmp_path / "out") / "MLmodel").is_file()
+    for uri in ("models:/sums/7", "models:/m-" + "0" * 32, f"runs:/{run.id}/other"):
+        with pytest.raises(NotFound):
+            keepwell.load_model(uri)
+
+
+def test_the_servers_policy_decides_and_its_ledger_tells(here: None, served: tuple[str, str], tmp_path: Path) -> None:
+    web = Web(*served)
+    with keepwell.start_run() as run:
+        keepwell.log_artifacts(pickled(tmp_path / "unsafe"), "old")
+    uri = f"runs:/{run.id}/old"
+    keepwell.register_model(uri, "old")
+    for environment in (None, "dev", "prod"):
+        with pytest.raises(Denied, match="allow-pickle"):
+            keepwell.load_model("models:/old/1", environment=environment)
+    web.raw("POST", "/api/policies/dev", body={"reason": "an old model", "pickle": True})
+    with keepwell.load_model("models:/old/1", environment="dev") as loaded:
+        assert np.allclose(loaded.predict(X), X.sum(axis=1)) and loaded.where == "worker"
+    told = web.ask("GET", "/api/ledger", kind=dict[str, Any], query={"kind": "model.unsafe_loaded"})["items"]
+    assert [(e["body"]["environment"], e["body"]["model"]) for e in told] == [("dev", "old")]
+    reader = web.ask("POST", "/api/tokens", kind=dict[str, Any], body={"name": "reader", "read_only": True})["token"]
+    session.choose(replace(session.settings(), token=reader))
+    with pytest.raises(Denied):
+        keepwell.load_model("models:/old/1", environment="dev")
+    assert len(web.ask("GET", "/api/ledger", kind=dict[str, Any], query={"kind": "model.unsafe_loaded"})["items"]) == 1
+    web.close()
 
 
 def test_the_command_line_asks_the_server(
@@ -147,6 +177,8 @@ def test_a_model_that_a_client_of_mlflow_logged_is_loaded(here: None, served: tu
         if file.is_file():
             path = f"{told['artifact_uri'].removeprefix('mlflow-artifacts:/')}/{file.relative_to(mine)}"
             ask("PUT", f"mlflow-artifacts/artifacts/{path}", file.read_bytes(), "application/octet-stream")
+    ready = json.dumps({"status": "LOGGED_MODEL_READY"}).encode()
+    ask("PATCH", f"mlflow/logged-models/{told['model_id']}", ready, "application/json")
     for uri in (f"runs:/{run.id}/theirs", f"models:/{told['model_id']}", f"runs:/{run.id}/model"):
         with keepwell.load_model(uri) as loaded:
             assert np.allclose(loaded.predict(x), x.sum(axis=1)), uri

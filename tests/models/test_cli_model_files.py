@@ -94,8 +94,14 @@ def test_a_registered_version_is_laid_out_and_loaded(kit: Kit, folder: Path) -> 
         with laid_out(kit, named) as there:
             assert np.allclose(load(there).predict(ROWS), Y)
         assert not there.exists()
-    with laid_out(kit, f"runs:/{run}/model") as there:
-        assert np.allclose(load(there).predict(ROWS), Y)
+    with kit.write() as tx:
+        made = tracking.create_logged_model(tx, kit.call("person:ann"), 0, "net", run_id=run)
+        for one in tracking.all_artifacts(tx, run):
+            inside = one.path.removeprefix("model/")
+            tracking.put_artifact(tx, kit.call("person:ann"), made.id, inside, str(one.digest), one.size)
+    for named in (f"runs:/{run}/model", f"runs:/{run}/net", f"models:/{made.id}"):
+        with laid_out(kit, named) as there:
+            assert np.allclose(load(there).predict(ROWS), Y), named
     for wrong, error in (("models:/m-" + "a" * 32, NotFound), ("models:/../x/1", InvalidInput)):
         with pytest.raises(error), laid_out(kit, wrong):
             pass

@@ -88,6 +88,60 @@ def test_a_path_that_leads_elsewhere_is_refused(served: Any, path: str) -> None:
     assert not any(f.read_bytes() == b"probe" for f in served.kit.home.parent.rglob("probe*") if f.is_file())
 
 
+def logged(served: Any, name: str = "net") -> tuple[str, str]:
+    """Record a run with a logged model, as the SDK does; return their ids."""
+    run, model = served.kit.ids.new("run"), "m-" + served.kit.ids.new("model")[-26:].encode().hex()[:32]
+    ops: list[wire.Op] = [wire.Start(run=run, name="r"), wire.Model(run=run, model=model, name=name)]
+    batch = wire.pack(wire.Batch(served.kit.ids.new("ses"), list(enumerate(ops))))
+    told = served.ask("POST", "/api/log", content=batch, headers={"content-type": wire.MEDIA})
+    assert told.json() == {"upto": 1, "refused": []}, told.text
+    return run, model
+
+
+def test_files_of_a_logged_model_are_stored_listed_and_saved(served: Any) -> None:
+    run, model = logged(served)
+    at, data = f"/api/logged-models/{model}", b"weights" * 100_000
+    for _ in range(2):
+        told = put(served, f"{at}/artifacts/deep/net%20one.bin", data)
+        assert told.status_code == 200 and told.json()["size"] == len(data), told.text
+    assert [(a["path"], a["is_dir"]) for a in served.get(f"{at}/artifacts").json()] == [("deep", True)]
+    assert [a["path"] for a in served.get(f"{at}/artifacts?folder=deep").json()] == ["deep/net one.bin"]
+    got = served.get(f"{at}/artifacts/deep/net%20one.bin")
+    assert got.content == data and got.headers["content-disposition"].startswith("attachment")
+    assert served.get(at).json()["status"] == "pending" and served.get(at).json()["run"] == run
+    assert [m["id"] for m in served.get(f"/api/runs/{run}/models").json()] == [model]
+    assert [m["id"] for m in served.get(f"/api/runs/{run}/models?name=net").json()] == [model]
+    assert served.get(f"/api/runs/{run}/models?name=it%27s").json() == []
+    assert served.get(f"/api/runs/{run}/artifacts").json() == []
+    for path in (f"{at}/artifacts/deep/none", "/api/logged-models/m-0", "/api/logged-models/m-0/artifacts",
+                 f"/api/logged-models/{run}/artifacts", "/api/runs/run_none/models"):  # fmt: skip
+        assert served.get(path).status_code in (400, 404), path
+    for path in ("/api/logged-models/m-0/artifacts/a", f"{at}/artifacts/deep", f"{at}/artifacts/..%2Fx"):
+        assert put(served, path, b"probe").status_code in (400, 404, 409), path
+    token = served.post("/api/tokens", json={"name": "reader", "read_only": True}).json()["token"]
+    reader = {"authorization": f"Bearer {token}"}
+    told = served.ask("PUT", f"{at}/artifacts/a", content=b"x", headers=reader, signed_in=False)
+    assert told.status_code == 403
+    assert [a["path"] for a in served.get(f"{at}/artifacts").json()] == ["deep"]
+
+
+def test_the_end_of_a_lane_of_uploads_is_its_sessions(served: Any) -> None:
+    run, session = served.kit.ids.new("run"), served.kit.ids.new("ses")
+
+    def log(name: str, *ops: tuple[int, wire.Op]) -> Any:
+        body = wire.pack(wire.Batch(name, list(ops)))
+        return served.ask("POST", "/api/log", content=body, headers={"content-type": wire.MEDIA})
+
+    log(session, (1, wire.Start(run=run, name="r")), (9, wire.Log(run=run, tags={"a": "b"})))
+    resume, finish = wire.Start(run=run, resume=True), wire.Finish(run=run)
+    for _ in range(2):
+        assert log(f"{session}-up", (5, finish), (6, resume)).json()["refused"] == []
+    assert served.get(f"/api/runs/{run}").json()["tags"]["keepwell.session"] == session
+    assert log(f"{session}-end", (1, wire.Finish(run=run, status="interrupted", orphan=True))).status_code == 200
+    assert served.get(f"/api/runs/{run}").json()["status"] == "interrupted"
+    assert log("ses_nonsense-up", (5, finish)).status_code == 400
+
+
 def test_names_that_differ_in_case_only_do_not_stand_side_by_side(served: Any) -> None:
     """C15."""
     run = served.post("/api/runs", json={"name": "x"}).json()["id"]

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 def inspect(model: str, home: str | None, as_json: bool) -> None:
     """Say what MODEL is and what loading it may do, without loading it.
 
-    MODEL is a folder with an MLmodel file, or models:/NAME/N or models:/NAME@ALIAS.
+    MODEL is a folder with an MLmodel file, models:/NAME/N, models:/NAME@ALIAS, models:/m-ID or runs:/RUN/NAME.
     """
     from keepwell.flows.opening import laid_out
     from keepwell.models.flavors import describe
@@ -53,8 +53,8 @@ def inspect(model: str, home: str | None, as_json: bool) -> None:
 def predict(model: str, rows: Path, out: Path, environment: str, code: tuple[str, ...], home: str | None) -> None:
     """Predict the ROWS of a file (CSV, Parquet, JSON lines) with MODEL, in a process of its own, into OUT.
 
-    MODEL is a folder with an MLmodel file, or models:/NAME/N or models:/NAME@ALIAS. OUT gets the rows and what the
-    model answered.
+    MODEL is a folder with an MLmodel file, models:/NAME/N, models:/NAME@ALIAS, models:/m-ID or runs:/RUN/NAME. OUT gets
+    the rows and what the model answered.
     """
     from keepwell.flows.opening import laid_out, open_model
 

@@ -139,9 +139,27 @@ def download_artifacts(run_id: str, artifact_path: str = "", dst_path: str | os.
     """
     root = Path(dst_path) if dst_path is not None else Path(tempfile.mkdtemp(prefix="keepwell-"))
     root.mkdir(parents=True, exist_ok=True)
+    path = artifact_path.strip("/")
     with _library() as library:
-        fetch_into(library, run_id, artifact_path.strip("/"), root)
-    return root.joinpath(*safe_path(artifact_path.strip("/"))) if artifact_path.strip("/") else root
+        owner, inside = place_of(library, run_id, path)
+        above = root
+        if owner != run_id:
+            above = root / safe_path(path)[0]
+            above.mkdir(exist_ok=True)
+        fetch_into(library, owner, inside, above)
+    return root.joinpath(*safe_path(path)) if path else root
+
+
+def place_of(library: Library, run_id: str, path: str) -> tuple[str, str]:
+    """Return whose artifact `runs:/RUN/PATH` is, and its path there: the run's, else that of a model it logged."""
+    if path:
+        above = path.rpartition("/")[0]
+        if not any(item.path == path for item in library.artifacts(run_id, above)):
+            name, _, inside = path.partition("/")
+            made = library.models(run_id, name)
+            if made:
+                return made[0].id, inside
+    return run_id, path
 
 
 def fetch_into(library: Library, run_id: str, path: str, root: Path) -> int:

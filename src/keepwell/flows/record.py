@@ -259,8 +259,8 @@ def _do(tx: Transaction, call: Call, shared: _Batch, seq: int, op: wire.Op) -> N
         case wire.Model():
             _log_model(tx, call, op)
         case wire.Ready():
-            if tracking.logged_model(tx, op.model).status != "ready":
-                tracking.finalize_logged_model(tx, call, op.model, "ready")
+            whole = len(tracking.all_artifacts(tx, op.model)) >= op.files
+            tracking.finalize_logged_model(tx, call, op.model, "ready" if whole else "failed")
         case wire.Finish():
             _finish(tx, call, shared, op)
         case _:

@@ -150,8 +150,8 @@ def _of_run(tx: Transaction, kit: Kit, run: Run, path: str) -> tuple[list[File],
     files = _files(kit, tracking.all_artifacts(tx, run.id, path), path)
     if not files and path:
         files = _file(kit, tx, run.id, path)
-    logged = None if files else _logged_by(tx, run, path)
-    return (files if logged is None else _files(kit, tracking.all_artifacts(tx, logged.id), "")), logged
+    logged = [] if files else logged_by(tx, run, path, most=1)
+    return (_files(kit, tracking.all_artifacts(tx, logged[0].id), ""), logged[0]) if logged else (files, None)
 
 
 def files_of(kit: Kit, version: RegisteredVersion) -> list[File]:
@@ -219,12 +219,16 @@ def _run(tx: Transaction, run_id: str) -> Run:
     return run
 
 
-def _logged_by(tx: Transaction, run: Run, name: str) -> LoggedModel | None:
-    """Return the newest logged model of that name that a run made: clients spell `runs:/RUN/NAME` for it."""
-    quoted = name.replace("'", "''")
-    text = f"attributes.source_run_id = '{run.id}' AND attributes.name = '{quoted}'"
-    found = tracking.search_logged_models(tx, [run.experiment], text, limit=1)
-    return found[0] if found else None
+def logged_by(tx: Transaction, run: Run, name: str | None = None, most: int = 1000) -> list[LoggedModel]:
+    """Return the logged models that a run made, of that name where one is given, the newest first.
+
+    Clients spell `runs:/RUN/NAME` for the first of them.
+    """
+    text = f"attributes.source_run_id = '{run.id}'"
+    if name is not None:
+        quoted = name.replace("'", "''")
+        text += f" AND attributes.name = '{quoted}'"
+    return tracking.search_logged_models(tx, [run.experiment], text, limit=most)
 
 
 def _files(kit: Kit, artifacts: Sequence[Artifact], folder: str) -> list[File]:

@@ -174,10 +174,17 @@ class Model(_Op, frozen=True, tag="model"):
 
 
 class Ready(_Op, frozen=True, tag="ready"):
-    """The files of a logged model are stored."""
+    """All files of a logged model were sent.
+
+    Attributes:
+        run: the run's id.
+        model: its own.
+        files: how many files it has; with fewer in the store, it is failed.
+    """
 
     run: Text
     model: Text
+    files: int = 0
 
 
 class Finish(_Op, frozen=True, tag="finish"):

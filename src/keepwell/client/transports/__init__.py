@@ -26,12 +26,17 @@ class Away(Unavailable):
 
 
 class Closed(Away, Unauthenticated):
-    """The other side is there and does not let us in: a token is missing, not good, or may not do this."""
+    """The other side is there and does not let us in: a token is missing, not good, or may not do this.
+
+    Attributes:
+        denied: why we may not do this, in its words; empty when it does not know us.
+    """
 
     code = "closed"
 
-    def __init__(self, message: str) -> None:
+    def __init__(self, message: str, *, denied: str = "") -> None:
         super().__init__(message, tell=True)
+        self.denied = denied
 
 
 class Transport(Protocol):

@@ -14,7 +14,7 @@ from keepwell.client.transports.home import Home
 from keepwell.client.transports.web import Web, artifact_at, owner_at
 from keepwell.core.digests import check_digest
 from keepwell.core.points import unpack
-from keepwell.tracking.model import Artifact, Latest, Run, View
+from keepwell.tracking.model import Artifact, Latest, LoggedModel, Run, View
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,10 +50,16 @@ class Library(Protocol):
     def history(self, run_id: str, name: str) -> Points:
         """Return a metric's points."""
 
-    def artifacts(self, run_id: str, folder: str) -> list[Artifact]:
-        """Return what is in a folder of a run's artifacts."""
+    def models(self, run_id: str, name: str) -> list[LoggedModel]:
+        """Return the models of that name that a run logged, the newest first."""
 
-    def fetch(self, run_id: str, path: str, into: IO[bytes]) -> None:
+    def logged_model(self, model_id: str) -> LoggedModel:
+        """Return a logged model."""
+
+    def artifacts(self, owner: str, folder: str) -> list[Artifact]:
+        """Return what is in a folder of the artifacts of a run or a logged model."""
+
+    def fetch(self, owner: str, path: str, into: IO[bytes]) -> None:
         """Write the bytes of an artifact into a file."""
 
 
@@ -95,14 +101,22 @@ class WebLibrary:
         batch = unpack(self._web.raw("GET", f"{owner_at(run_id)}/history", query={"name": name}))
         return Points(batch.steps, batch.ats, batch.values)
 
-    def artifacts(self, run_id: str, folder: str) -> list[Artifact]:
-        """Return what is in a folder of a run's artifacts."""
-        path = f"{owner_at(run_id)}/artifacts"
+    def models(self, run_id: str, name: str) -> list[LoggedModel]:
+        """Return the models of that name that a run logged, the newest first."""
+        return self._web.ask("GET", f"{owner_at(run_id)}/models", kind=list[LoggedModel], query={"name": name})
+
+    def logged_model(self, model_id: str) -> LoggedModel:
+        """Return a logged model."""
+        return self._web.ask("GET", owner_at(model_id), kind=LoggedModel)
+
+    def artifacts(self, owner: str, folder: str) -> list[Artifact]:
+        """Return what is in a folder of the artifacts of a run or a logged model."""
+        path = f"{owner_at(owner)}/artifacts"
         return self._web.ask("GET", path, kind=list[Artifact], query={"folder": folder or None})
 
-    def fetch(self, run_id: str, path: str, into: IO[bytes]) -> None:
+    def fetch(self, owner: str, path: str, into: IO[bytes]) -> None:
         """Write the bytes of an artifact into a file."""
-        self._web.download(artifact_at(run_id, path), into)
+        self._web.download(artifact_at(owner, path), into)
 
 
 def listed(web: Web, **wanted: object) -> list[Run]:
@@ -151,20 +165,35 @@ class HomeLibrary:
             batch = unpack(packed(name, service.history(tx, run_id, name)))
         return Points(batch.steps, batch.ats, batch.values)
 
-    def artifacts(self, run_id: str, folder: str) -> list[Artifact]:
-        """Return what is in a folder of a run's artifacts."""
+    def models(self, run_id: str, name: str) -> list[LoggedModel]:
+        """Return the models of that name that a run logged, the newest first."""
+        from keepwell.flows.registering import logged_by
         from keepwell.tracking import service
 
         with self._home.kit.read() as tx:
-            service.run(tx, run_id)
-            return service.artifacts(tx, run_id, folder)
+            return logged_by(tx, service.run(tx, run_id), name)
 
-    def fetch(self, run_id: str, path: str, into: IO[bytes]) -> None:
+    def logged_model(self, model_id: str) -> LoggedModel:
+        """Return a logged model."""
+        from keepwell.tracking import service
+
+        with self._home.kit.read() as tx:
+            return service.logged_model(tx, model_id)
+
+    def artifacts(self, owner: str, folder: str) -> list[Artifact]:
+        """Return what is in a folder of the artifacts of a run or a logged model."""
+        from keepwell.tracking import service
+
+        with self._home.kit.read() as tx:
+            there = service.logged_model(tx, owner) if owner.startswith("m-") else service.run(tx, owner)
+            return service.artifacts(tx, there.id, folder)
+
+    def fetch(self, owner: str, path: str, into: IO[bytes]) -> None:
         """Write the bytes of an artifact into a file."""
         from keepwell.tracking import service
 
         with self._home.kit.read() as tx:
-            digest = check_digest(service.artifact(tx, run_id, path).digest)
+            digest = check_digest(service.artifact(tx, owner, path).digest)
         with self._home.kit.blobs.path(digest).open("rb") as file:
             shutil.copyfileobj(file, into, 1 << 20)
 

@@ -195,7 +195,8 @@ class Web:
                 f"{self._address} wants a token: make one there with 'keepwell token new' and set KEEPWELL_TOKEN"
             )
         if status in (401, 403):
-            return Closed(f"{self._address} does not let us in: {said.message or 'the token is not good'}")
+            sentence = f"{self._address} does not let us in: {said.message or 'the token is not good'}"
+            return Closed(sentence, denied=said.message if status == 403 else "")
         told = answer.getheader("retry-after")
         wait = float(told) if told is not None and told.strip().isdigit() else None
         return Away(f"{self._address} answered {status}: {said.message or answer.reason}", told=wait, tell=status < 500)
