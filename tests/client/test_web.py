@@ -83,6 +83,22 @@ def taken(body: bytes) -> Answer:
     return 200, {}, json.dumps({"upto": wire.unpack(body).ops[-1][0]}).encode()
 
 
+@pytest.mark.parametrize("name", [".git/hooks/post-checkout", "a/.GIT/config", "git~1/x", ".keepwell/keys"])
+def test_nothing_is_fetched_into_a_repositorys_own_folder(to: Callable[[str], None], tmp_path: Path, name: str) -> None:
+    """C17."""
+
+    def answer(_method: str, path: str, _body: bytes) -> Answer:
+        if "/artifacts/" in path:
+            return 200, {}, b"probe"
+        return 200, {}, json.dumps([{"path": name, "is_dir": False}]).encode()
+
+    with stub(answer) as uri:
+        to(uri)
+        with pytest.raises(InvalidInput, match="repository"):
+            reading.download_artifacts("run_" + "0" * 26, dst_path=tmp_path / "repo")
+    assert list((tmp_path / "repo").iterdir()) == []
+
+
 @pytest.mark.parametrize(
     "name",
     ["../../.bashrc-probe", "/tmp/probe", "a/../../b", "..", "C:/x", "a\\..\\b", "~/x", ".", "a//b", "x\u202ey", "a\0b",

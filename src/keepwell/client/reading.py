@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 SHOWN = 20
 MOST_FILES = 100_000
+_NOT_WRITTEN = frozenset((".git", "git~1", ".hg", ".svn", ".keepwell"))
 MOST_DEPTH = 32
 FLUSH_SECONDS = 10.0
 
@@ -216,10 +217,12 @@ def write_safely(root: Path, path: str, write: Callable[[IO[bytes]], None]) -> N
     """Write one file below a folder: into a new one beside its place, then into its place.
 
     Raises:
-        InvalidInput: the path leads elsewhere.
+        InvalidInput: the path leads elsewhere, or into what a repository keeps of itself (hooks are programs).
         Denied: a folder on the way is a link.
     """
     *folders, name = safe_path(path)
+    if any(segment.casefold() in _NOT_WRITTEN for segment in (*folders, name)):
+        raise InvalidInput(f"{path[:80]!a} is not written: it would be a part of a repository.", where="path")
     here = root
     for folder in folders:
         here = here / folder
