@@ -7,6 +7,7 @@ import math
 import re
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pytest
@@ -179,6 +180,19 @@ def test_what_judges_a_run_comes_first_and_single_numbers_are_no_curves() -> Non
 
 
 # ----------------------------------------------------------------------------------------------- relations, differences
+
+
+def test_what_a_run_read_is_said_in_words() -> None:
+    def said(**values: Any) -> str:
+        return views_run.read_words(Input(kind="dataset", name="d", **values))
+
+    code = '{"tags": {"mlflow.user": "ada", "mlflow.source.name": "t.py"}}'
+    assert said(source_type="code", source=code, profile='{"num_rows": 1500, "num_elements": 3000}') == (
+        "1,500 rows, 3,000 values, from t.py"
+    )
+    assert said(source_type="http", source='{"url": "https://a.example/x.csv"}') == "from http https://a.example/x.csv"
+    assert said(source_type="local", source="day.csv", profile='{"bytes": 12}') == "12 bytes, from day.csv"
+    assert said() == said(source="[" * 99_999, profile="[1]", source_type="code").partition("from")[0] == ""
 
 
 def test_axes_are_what_differs_and_tell_numbers_from_words() -> None:

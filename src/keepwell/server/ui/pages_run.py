@@ -71,7 +71,7 @@ def run(ask: Ask[RunQuery, None]) -> Html:
         run=found, experiment=experiment, piped=piped, took=took_of(found, worked), query=wanted, system=system,
         charted=len(views_compare.metric_names([found])), made=len(found.artifacts), moment_of=from_iso,
         note=note_of(found.tags), tags=shown_tags(found.tags), style_of=curves.style_of,
-        number_cell=columns.number_cell,
+        number_cell=columns.number_cell, read_words=views_run.read_words,
         script=script_of([found], [found.name], wanted, mark), path=links.run(found.id), **context,
         artifact_link=lambda name: links.with_query(links.run(found.id), tab="artifacts", path=name),
         tab_link=lambda tab: links.with_query(links.run(found.id), tab="" if tab == "overview" else tab),
