@@ -176,3 +176,11 @@ def test_what_is_not_stored_is_not_registered(home: Path) -> None:
     for uri in ("models:/nothing/1", "models:/m-" + "0" * 32, "runs:/run_" + "0" * 26 + "/model"):
         with pytest.raises(NotFound):
             keepwell.load_model(uri)
+
+    with pytest.raises(NotFound):
+        keepwell.load_model("models:/nothing/1")
+
+
+def test_a_name_that_is_no_address_is_told_how_to_write_one(home: Path) -> None:
+    with pytest.raises(NotFound, match=r"models:/NAME@alias"):
+        keepwell.load_model("churn")

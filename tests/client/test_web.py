@@ -191,6 +191,18 @@ def test_a_server_that_is_away_costs_a_caller_nothing_and_everything_comes_later
     assert kinds[0] == "Start" and kinds[-1] == "Finish" and {op.run for op in got} == {run.id}
 
 
+def test_a_short_program_waits_less_for_a_server_that_never_answered(
+    to: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(session, "AWAY_SECONDS", 0.5)
+    to("http://127.0.0.1:9")
+    with keepwell.start_run():
+        keepwell.log_metric("m", 1)
+    began = time.monotonic()
+    session.finish(60)
+    assert time.monotonic() - began < 20
+
+
 def test_a_token_that_is_not_good_is_told_once_and_nothing_is_lost(
     to: Callable[[str], None], caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -74,7 +74,7 @@ def list_(
             "status": one.status,
             "model": one.model,
             "started": one.started_at[:19],
-            "metrics": ", ".join(f"{name} {_number(value)}" for name, value in list(one.metrics.items())[:4]),
+            "metrics": ", ".join(f"{name} {_number(value)}" for name, value in _leading(one)),
         }
         for one in found
     ]
@@ -208,6 +208,10 @@ def _done(verb: str, run_ids: tuple[str, ...], as_json: bool) -> None:
         print_json({verb: list(run_ids)})
     else:
         click.echo(f"{len(run_ids)} {'run is' if len(run_ids) == 1 else 'runs are'} {verb}.")
+
+
+def _leading(run: Run) -> list[tuple[str, float | str]]:
+    return [(name, value) for name, value in run.metrics.items() if not name.startswith("system/")][:4]
 
 
 def _number(value: float | str) -> str:

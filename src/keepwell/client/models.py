@@ -22,7 +22,7 @@ from keepwell.client.transports.governing import policy_at
 from keepwell.client.transports.reading import Library, library_of
 from keepwell.client.transports.shelf import Shelf, shelf_of
 from keepwell.client.values import accept_params, accept_tags
-from keepwell.core.errors import InvalidInput, KeepwellError, Unavailable
+from keepwell.core.errors import InvalidInput, KeepwellError, NotFound, Unavailable
 from keepwell.models.registry_model import RegisteredVersion
 from keepwell.models.sources import LoggedSource, RunSource, VersionSource, parse_source
 from keepwell.tracking import wire
@@ -206,6 +206,11 @@ def fetch_model(model_uri: str | Path) -> tuple[Path, str | None]:
         Unavailable: the server is away, or not all of the model's files are there yet.
     """
     if isinstance(model_uri, Path) or ":/" not in model_uri:
+        if not Path(model_uri).is_dir():
+            raise NotFound(
+                f"There is no folder {str(model_uri)[:200]!a}; a registered model is models:/NAME/1 or"
+                " models:/NAME@alias, one that a run logged is runs:/ID/model."
+            )
         return Path(model_uri), None
     source = parse_source(model_uri)
     fluent.flush(REGISTER_SECONDS)

@@ -254,7 +254,7 @@ def _library() -> Iterator[Library]:
 
 
 def _metrics(run: Run) -> str:
-    first = list(run.metrics.items())[:4]
+    first = [(name, value) for name, value in run.metrics.items() if not name.startswith("system/")][:4]
     return ", ".join(f"{name}={value if isinstance(value, str) else format(value, '.4g')}" for name, value in first)
 
 

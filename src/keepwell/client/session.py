@@ -74,9 +74,10 @@ class Session:
 
     def end(self, seconds: float) -> None:
         """Send what is left, at most so long, and say in a line what has to wait."""
-        if self.sender.failures and not self.sender.reached:
-            seconds = min(seconds, AWAY_SECONDS)
-        done = self.flush(seconds)
+        done = self.flush(min(seconds, AWAY_SECONDS))
+        away = self.sender.failures and not self.sender.reached
+        if not done and not away and seconds > AWAY_SECONDS:
+            done = self.flush(seconds - AWAY_SECONDS)
         self.sender.stop(1.0)
         left = self.sender.left
         self.spool.close(remove=done and not left and not self.sender.alive)
