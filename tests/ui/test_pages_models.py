@@ -105,6 +105,12 @@ def test_today_says_first_what_needs_someone(lived: Any) -> None:
     assert "is in quarantine" in words
 
 
+def test_the_registry_page_of_a_fleet_names_its_segments(lived: Any) -> None:
+    words = lived.words(f"{FLEET}/registry")
+    assert "each segment has versions of its own" in words and "No version is registered yet" not in words
+    assert re.search(r" · \S+, champion in prod", words)
+
+
 def test_a_fleet_is_a_map_and_a_list_worst_first(lived: Any) -> None:
     text, words = lived.page(FLEET), lived.words(FLEET)
     assert text.count('class="tile"') == len(SEGMENTS)

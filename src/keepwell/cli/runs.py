@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -210,7 +211,7 @@ def _done(verb: str, run_ids: tuple[str, ...], as_json: bool) -> None:
         click.echo(f"{len(run_ids)} {'run is' if len(run_ids) == 1 else 'runs are'} {verb}.")
 
 
-def _leading(run: Run) -> list[tuple[str, float | str]]:
+def _leading(run: Run) -> Sequence[tuple[str, float | str]]:
     return [(name, value) for name, value in run.metrics.items() if not name.startswith("system/")][:4]
 
 

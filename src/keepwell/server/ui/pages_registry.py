@@ -85,7 +85,9 @@ def show_model(ask: Ask[Any, Any], number: int) -> Html:
         ask, "registry.html", title=found.name, nav="models", crumbs=[("Fleets and models", "/models")], model=found,
         json=f"/api/registry{links.model(found.name)}",
         versions=versions[:A_PAGE], runs=runs, spans=spans, charter=charter, tags=shown_tags(found.tags),
-        answer=views_registry.answer_of(found, versions[0].number if versions else 0),
+        answer=views_registry.answer_of(
+            found, versions[0].number if versions else 0, bool(charter and charter.segments)
+        ),
         timeline=lanes.draw(stays, now, label=f"Who was what when, of {found.name}"), lane_of=views_registry.lane_of,
         span_link=views_registry.version_link, path=here,
         next=links.with_query(here, page=number + 1) if len(versions) > A_PAGE else None,

@@ -23,8 +23,8 @@ MANIFEST_LARGEST = 8 << 20
 
 def lane_of(span: Span) -> str:
     """Return the name of the lane that a span is in."""
-    place = span.lane if span.segment == ALL else f"{span.lane}, {segment_words(span.segment)}"
-    return WORDS[span.kind].format(place)
+    place = WORDS[span.kind].format(span.lane)
+    return place if span.segment == ALL else f"{segment_words(span.segment)}, {place}"
 
 
 def stays_of(model: str, spans: Sequence[Span]) -> list[Stay]:
@@ -51,8 +51,10 @@ def version_link(model: str, span: Span) -> str:
     return links.registered_version(model, span.number) if span.segment == ALL else links.version(span.version_id)
 
 
-def answer_of(model: RegisteredModel, versions: int) -> str:
+def answer_of(model: RegisteredModel, versions: int, segmented: bool = False) -> str:
     """Return what the page says first."""
+    if not versions and segmented:
+        return "A fleet: each segment has versions of its own."
     if not versions:
         return "No version is registered yet."
     newest = max(one.number for one in model.latest) if model.latest else versions
