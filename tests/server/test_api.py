@@ -141,6 +141,8 @@ def furnish(served: Any, tmp_path: Path) -> Any:
             tx, kit.call(BOB), name="train", kind="train", params={"alpha": 0.1}, model="weekly demand",
             inputs=[Input(kind="dataset", name="shipments", id=second.id, digest=second.digest)], code=Code(),
         )  # fmt: skip
+        logged = tracking.create_logged_model(tx, kit.call(BOB), run.experiment, "net", run_id=run.id)
+        tracking.put_artifact(tx, kit.call(BOB), logged.id, "report.html", artifact)
         tracking.finish_run(tx, kit.call(BOB), run.id, "finished", {"wmape": 0.1}, {"report.html": artifact})
     lineage = Lineage(run.id, second.id, None, None, datetime(2026, 1, 5, tzinfo=UTC), "2025-06-01")
     fleet = [trained("outlet=A", 0.1), trained("outlet=B", 0.2), trained("outlet=C", 0.9)]
@@ -173,6 +175,7 @@ def furnish(served: Any, tmp_path: Path) -> Any:
         "arrival": arrival.id, "incident": arrival.incident, "batch": certified.batch, "seq": "1",
         "scoring": scoring.id, "version": good[0], "dataset-version": second.id,
         "environment": "prod", "tick": tick.id, "pipeline-run": ran.id, "step": "shout", "alias": "best", "number": "1",
+        "logged-model": logged.id,
     }  # fmt: skip
     served.versions = certified.versions
     return served
@@ -184,6 +187,8 @@ def address(path: str, ids: dict[str, str]) -> str:
         path = path.replace("{version}", ids["dataset-version"])
     if path.startswith("/api/registry/"):
         path = path.replace("{model}", "flowers")
+    if path.startswith(("/api/logged-models/", "/logged-models/")):
+        path = path.replace("{model}", ids["logged-model"])
     if path.startswith("/api/pipeline-runs/"):
         path = path.replace("{run}", ids["pipeline-run"])
     for name, value in ids.items():

@@ -7,14 +7,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from keepwell.cli.model import (
-    applied_of,
-    environment_option,
-    key_option,
-    page_options,
-    reason_option,
-)
+from keepwell.cli.model_decisions import applied_of
 from keepwell.cli.model_text import show_promotion
+from keepwell.cli.options import environment_option, key_option, page_options, reason_option
 from keepwell.cli.shared import Verbs, home_option, json_option, me, open_kit, print_json, print_rows
 
 if TYPE_CHECKING:

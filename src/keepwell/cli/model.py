@@ -1,23 +1,18 @@
-"""`keepwell model`: versions, champions, lineage; promote, roll back, approve, hold and discard single versions."""
+"""`keepwell model`: versions, champions, lineage; the other verbs are in files of their own."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING
 
 import click
 
-from keepwell.cli import model_files
-from keepwell.cli.model_text import interval, show_promotion, show_trace, show_version
-from keepwell.cli.registry_verbs import VERBS
-from keepwell.cli.shared import Verbs, home_option, json_option, me, open_kit, print_json, print_rows
+from keepwell.cli import model_decisions, model_files, registry_labels, registry_verbs
+from keepwell.cli.model_text import interval, show_trace, show_version
+from keepwell.cli.options import page_options
+from keepwell.cli.shared import Verbs, home_option, json_option, open_kit, print_json, print_rows
 
 if TYPE_CHECKING:
-    from keepwell.db import Transaction
-    from keepwell.flows.kit import Kit
-    from keepwell.governance.charters import AppliedCharter
-
-Command = TypeVar("Command", bound=Callable[..., Any])
+    pass
 
 
 @click.group(cls=Verbs)
@@ -28,34 +23,8 @@ def command() -> None:
     """
 
 
-for _verb in (*VERBS, *model_files.VERBS):
+for _verb in (*registry_verbs.VERBS, *registry_labels.VERBS, *model_files.VERBS, *model_decisions.VERBS):
     command.add_command(_verb)
-
-
-def page_options(most: int = 1000) -> Callable[[Command], Command]:
-    """Add `--limit` and `--after`."""
-
-    def add(of: Command) -> Command:
-        limit = click.option("--limit", type=int, default=50, show_default=True, help=f"How many, at most {most}.")
-        after = click.option("--after", metavar="PLACE", help="Go on after this place, which the page before named.")
-        return limit(after(of))
-
-    return add
-
-
-def environment_option(of: Command) -> Command:
-    """Add `--environment`."""
-    return click.option("--environment", metavar="ENV", help="By default the charter's last: production.")(of)
-
-
-def reason_option(required: bool = True) -> Callable[[Command], Command]:
-    """Add `--reason`."""
-    return click.option("--reason", required=required, default=None if required else "", help="Why, in words.")
-
-
-def key_option(of: Command) -> Command:
-    """Add `--key`."""
-    return click.option("--key", metavar="KEY", help="Idempotency key: doing it again changes nothing more.")(of)
 
 
 @command.command("list")
@@ -211,194 +180,6 @@ def trace(version: str, home: str | None, as_json: bool) -> None:
         print_json(found)
     else:
         show_trace(found)
-
-
-@command.command()
-@click.argument("version", nargs=-1, required=True)
-@environment_option
-@reason_option()
-@key_option
-@home_option
-@json_option
-def promote(
-    version: tuple[str, ...], environment: str | None, reason: str, key: str | None, home: str | None, as_json: bool
-) -> None:
-    """Make each VERSION the champion of its segment, when its gates and approvals allow it."""
-    from keepwell.core.errors import Conflict
-    from keepwell.flows.promote import promote_fleet
-
-    kit = open_kit(home)
-    applied, ids = _named(kit, version)
-    where = environment or applied.charter.release.environments[-1]
-    done = promote_fleet(kit, applied, where, ids, me(), reason, key=key)
-    show_promotion(done, as_json)
-    if not done.promoted:
-        held = done.held[0]
-        raise Conflict(f"Nothing was promoted: {held.segment}: {held.reason}", code=held.code)
-
-
-@command.command()
-@click.argument("model")
-@click.option("--segment", "segments", multiple=True, required=True, help="Which; repeat it for several.")
-@environment_option
-@reason_option()
-@key_option
-@home_option
-@json_option
-def rollback(
-    model: str,
-    segments: tuple[str, ...],
-    environment: str | None,
-    reason: str,
-    key: str | None,
-    home: str | None,
-    as_json: bool,
-) -> None:
-    """Return segments of MODEL to the champion before the present one."""
-    from keepwell.core.errors import Conflict
-    from keepwell.flows.promote import roll_back_fleet
-
-    kit = open_kit(home)
-    with kit.read() as tx:
-        applied = applied_of(tx, model)
-    where = environment or applied.charter.release.environments[-1]
-    done = roll_back_fleet(kit, applied, where, segments, me(), reason, key=key)
-    show_promotion(done, as_json)
-    if not done.promoted:
-        raise Conflict(
-            f"Nothing was rolled back: {done.held[0].segment}: {done.held[0].reason}", code=done.held[0].code
-        )
-
-
-@command.command()
-@click.argument("version", nargs=-1, required=True)
-@environment_option
-@click.option("--role", help="In which role; by default every one that the charter asks.")
-@click.option("--refuse", is_flag=True, help="Refuse instead.")
-@reason_option(required=False)
-@key_option
-@home_option
-@json_option
-def approve(
-    version: tuple[str, ...],
-    environment: str | None,
-    role: str | None,
-    refuse: bool,
-    reason: str,
-    key: str | None,
-    home: str | None,
-    as_json: bool,
-) -> None:
-    """Approve (or refuse) each VERSION for an environment."""
-    from keepwell.flows.promote import approve as decide
-
-    kit = open_kit(home)
-    applied, ids = _named(kit, version)
-    where = environment or applied.charter.release.environments[-1]
-    given = decide(kit, applied, where, ids, me(), role=role, refuse=refuse, reason=reason, key=key)
-    if as_json:
-        print_json(given)
-        return
-    for approval in given:
-        click.echo(f"{approval.version_id}: {approval.state} by {approval.role} for {approval.environment}")
-
-
-@command.command()
-@click.argument("version", nargs=-1, required=True)
-@environment_option
-@key_option
-@home_option
-def ask(version: tuple[str, ...], environment: str | None, key: str | None, home: str | None) -> None:
-    """Ask for the approvals that each VERSION needs for an environment."""
-    from keepwell.flows.promote import ask as ask_for
-
-    kit = open_kit(home)
-    applied, ids = _named(kit, version)
-    where = environment or applied.charter.release.environments[-1]
-    asked = ask_for(kit, applied, where, ids, me(), key=key)
-    click.echo(f"{where} wants no approval: promote it." if asked is None else f"Asked: {asked}")
-
-
-@command.command()
-@click.argument("version", nargs=-1, required=True)
-@environment_option
-@reason_option()
-@key_option
-@home_option
-def withdraw(version: tuple[str, ...], environment: str | None, reason: str, key: str | None, home: str | None) -> None:
-    """Take back what you asked for or decided on each VERSION."""
-    from keepwell.releases.service import withdraw_approval
-
-    kit = open_kit(home)
-    applied, ids = _named(kit, version)
-    where = environment or applied.charter.release.environments[-1]
-    with kit.write() as tx:
-        count = withdraw_approval(tx, kit.call(me(), key), ids, where, reason)
-    click.echo(f"{count} taken back.")
-
-
-@command.command()
-@click.argument("model", required=False)
-@click.option("--limit", type=int, default=50, show_default=True, help="How many, at most 1000.")
-@home_option
-@json_option
-def approvals(model: str | None, limit: int, home: str | None, as_json: bool) -> None:
-    """List the approvals that wait for a person."""
-    from keepwell.releases.service import waiting_approvals
-
-    with open_kit(home).read() as tx:
-        found = waiting_approvals(tx, model, limit=limit)
-    if as_json:
-        print_json(found)
-        return
-    columns = ("id", "model", "environment", "role", "count", "asked_at")
-    print_rows([{c: getattr(w, c) for c in columns} for w in found], columns, "No approval waits for anyone.")
-
-
-@command.command()
-@click.argument("version", nargs=-1, required=True)
-@reason_option()
-@key_option
-@home_option
-def discard(version: tuple[str, ...], reason: str, key: str | None, home: str | None) -> None:
-    """Give up each VERSION for good; a champion must be replaced first."""
-    _set_state(version, "discarded", reason, key, home)
-
-
-@command.command()
-@click.argument("version", nargs=-1, required=True)
-@reason_option()
-@key_option
-@home_option
-def hold(version: tuple[str, ...], reason: str, key: str | None, home: str | None) -> None:
-    """Keep each VERSION back."""
-    _set_state(version, "held", reason, key, home)
-
-
-def applied_of(tx: Transaction, model: str) -> AppliedCharter:
-    """Return the charter in force for a model."""
-    from keepwell.governance.charters import current_charter
-
-    return current_charter(tx, model)
-
-
-def _named(kit: Kit, texts: tuple[str, ...]) -> tuple[AppliedCharter, list[str]]:
-    """Return the charter in force and the ids of the versions that a person names; all of one model."""
-    from keepwell.models.service import named_version
-
-    with kit.read() as tx:
-        found = [named_version(tx, text) for text in texts]
-        return applied_of(tx, found[0].model), [v.id for v in found]
-
-
-def _set_state(texts: tuple[str, ...], state: str, reason: str, key: str | None, home: str | None) -> None:
-    from keepwell.models.service import named_version, set_state
-
-    kit = open_kit(home)
-    with kit.write() as tx:
-        ids = [named_version(tx, text).id for text in texts]
-        changed = set_state(tx, kit.call(me(), key), ids, state, reason)
-    click.echo(f"{changed} {state}.")
 
 
 def _say_more(after: str | None) -> None:

@@ -1,13 +1,15 @@
-"""`keepwell model`: the registry by name and number: models, versions, tags, aliases, stages, timeline."""
+"""`keepwell model`: the registry by name and number: models, versions, files, timeline, copies."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 import click
 
+from keepwell.cli.options import key_option
+from keepwell.cli.registry_shared import named_tags, numbered, say, with_number, write
 from keepwell.cli.shared import home_option, json_option, me, open_kit, print_json, print_rows
 from keepwell.core.errors import NotFound
 
@@ -16,9 +18,6 @@ if TYPE_CHECKING:
     from keepwell.db import Transaction
     from keepwell.models.registry_model import RegisteredVersion
 
-Answer = TypeVar("Answer")
-
-_key = click.option("--key", metavar="KEY", help="Idempotency key: doing it again changes nothing more.")
 _limit = click.option("--limit", type=int, default=50, show_default=True, help="How many, at most 1000.")
 _tags = click.option("--tag", "tags", multiple=True, metavar="NAME=TEXT", help="A tag; repeat it for several.")
 
@@ -27,7 +26,7 @@ _tags = click.option("--tag", "tags", multiple=True, metavar="NAME=TEXT", help="
 @click.argument("model")
 @click.option("--description", help="What it is, in words.")
 @_tags
-@_key
+@key_option
 @home_option
 @json_option
 def create(
@@ -36,8 +35,8 @@ def create(
     """Make MODEL without versions."""
     from keepwell.models import registry
 
-    made = _write(home, key, lambda tx, call: registry.create_model(tx, call, model, description, _named(tags)))
-    _say(made, as_json, f"{made.name} is there.")
+    made = write(home, key, lambda tx, call: registry.create_model(tx, call, model, description, named_tags(tags)))
+    say(made, as_json, f"{made.name} is there.")
 
 
 @click.command()
@@ -47,7 +46,7 @@ def create(
 @click.option("--description", help="What it is, in words.")
 @click.option("--alias", "aliases", multiple=True, help="Let an alias name it; repeat it for several.")
 @_tags
-@_key
+@key_option
 @home_option
 @json_option
 def register(
@@ -74,12 +73,12 @@ def register(
         except NotFound:
             registry.create_model(tx, call.under(f"{call.key}:model") if call.key else call, model)
         return register_from(
-            tx, kit, call, model, source, run_id, description=description, tags=_named(tags), aliases=aliases
+            tx, kit, call, model, source, run_id, description=description, tags=named_tags(tags), aliases=aliases
         )
 
     with kit.write() as tx:
         made = do(tx, kit.call(me(), key))
-    _say(made, as_json, f"{made.model} v{made.number} is registered: {made.id}")
+    say(made, as_json, f"{made.model} v{made.number} is registered: {made.id}")
 
 
 @click.command()
@@ -142,40 +141,40 @@ def search(
 @click.command()
 @click.argument("name", metavar="MODEL[/vN]")
 @click.argument("text")
-@_key
+@key_option
 @home_option
 @json_option
 def describe(name: str, text: str, key: str | None, home: str | None, as_json: bool) -> None:
     """Write another description of a model or a version."""
     from keepwell.models import registry
 
-    model, number = _numbered(name)
+    model, number = numbered(name)
     if number is None:
-        changed = _write(home, key, lambda tx, call: registry.update_model(tx, call, model, text))
-        _say(changed, as_json, f"{changed.name} is described.")
+        changed = write(home, key, lambda tx, call: registry.update_model(tx, call, model, text))
+        say(changed, as_json, f"{changed.name} is described.")
     else:
-        version = _write(home, key, lambda tx, call: registry.update_version(tx, call, model, number, text))
-        _say(version, as_json, f"{version.model} v{version.number} is described.")
+        version = write(home, key, lambda tx, call: registry.update_version(tx, call, model, number, text))
+        say(version, as_json, f"{version.model} v{version.number} is described.")
 
 
 @click.command()
 @click.argument("model")
 @click.argument("new_name")
-@_key
+@key_option
 @home_option
 @json_option
 def rename(model: str, new_name: str, key: str | None, home: str | None, as_json: bool) -> None:
     """Give MODEL another name; the numbers it gave under the old one are never given again."""
     from keepwell.flows import registry
 
-    done = _write(home, key, lambda tx, call: registry.rename_model(tx, call, model, new_name))
-    _say(done, as_json, f"It is called {done.name} now.")
+    done = write(home, key, lambda tx, call: registry.rename_model(tx, call, model, new_name))
+    say(done, as_json, f"It is called {done.name} now.")
 
 
 @click.command()
 @click.argument("name", metavar="MODEL[/vN]")
 @click.option("--yes", is_flag=True, help="Delete a whole model without asking.")
-@_key
+@key_option
 @home_option
 @json_option
 def delete(name: str, yes: bool, key: str | None, home: str | None, as_json: bool) -> None:
@@ -183,110 +182,28 @@ def delete(name: str, yes: bool, key: str | None, home: str | None, as_json: boo
     from keepwell.flows import registry as governed
     from keepwell.models import registry
 
-    model, number = _numbered(name)
+    model, number = numbered(name)
     if number is None:
         if not yes:
             click.confirm(f"Delete {model} with all its versions?", abort=True, err=True)
-        count = _write(home, key, lambda tx, call: governed.delete_model(tx, call, model))
+        count = write(home, key, lambda tx, call: governed.delete_model(tx, call, model))
     else:
-        count = _write(home, key, lambda tx, call: registry.delete_version(tx, call, model, number))
-    _say({"versions": count}, as_json, f"{count} versions are deleted.")
+        count = write(home, key, lambda tx, call: registry.delete_version(tx, call, model, number))
+    say({"versions": count}, as_json, f"{count} versions are deleted.")
 
 
 @click.command()
 @click.argument("name", metavar="MODEL/vN")
-@_key
+@key_option
 @home_option
 @json_option
 def restore(name: str, key: str | None, home: str | None, as_json: bool) -> None:
     """Bring a deleted version back, as long as its bytes are not freed."""
     from keepwell.models import registry
 
-    model, number = _with_number(name)
-    version = _write(home, key, lambda tx, call: registry.restore_version(tx, call, model, number))
-    _say({"version": version}, as_json, f"{model} v{number} is back.")
-
-
-@click.command()
-@click.argument("name", metavar="MODEL[/vN]")
-@click.argument("tags", nargs=-1, required=True, metavar="NAME=TEXT...")
-@_key
-@home_option
-@json_option
-def tag(name: str, tags: tuple[str, ...], key: str | None, home: str | None, as_json: bool) -> None:
-    """Write tags of a model or a version."""
-    from keepwell.models import registry
-
-    model, number = _numbered(name)
-    labels = _named(tags)
-    if number is None:
-        _write(home, key, lambda tx, call: registry.set_model_tags(tx, call, model, labels))
-    else:
-        _write(home, key, lambda tx, call: registry.set_version_tags(tx, call, model, number, labels))
-    _say({"tags": labels}, as_json, f"{len(labels)} tags are written.")
-
-
-@click.command()
-@click.argument("name", metavar="MODEL[/vN]")
-@click.argument("tag_name", metavar="NAME")
-@_key
-@home_option
-@json_option
-def untag(name: str, tag_name: str, key: str | None, home: str | None, as_json: bool) -> None:
-    """Remove a tag of a model or a version."""
-    from keepwell.models import registry
-
-    model, number = _numbered(name)
-    if number is None:
-        was = _write(home, key, lambda tx, call: registry.delete_model_tag(tx, call, model, tag_name))
-    else:
-        was = _write(home, key, lambda tx, call: registry.delete_version_tag(tx, call, model, number, tag_name))
-    _say({"was_there": was}, as_json, "It is removed." if was else "There was no such tag.")
-
-
-@click.command()
-@click.argument("name", metavar="MODEL/vN")
-@click.argument("alias_name", metavar="ALIAS")
-@_key
-@home_option
-@json_option
-def alias(name: str, alias_name: str, key: str | None, home: str | None, as_json: bool) -> None:
-    """Let ALIAS name a version from now on."""
-    from keepwell.flows import registry
-
-    model, number = _with_number(name)
-    _write(home, key, lambda tx, call: registry.set_alias(tx, call, model, alias_name, number))
-    _say({"alias": alias_name, "number": number}, as_json, f"{model}@{alias_name} is v{number}.")
-
-
-@click.command()
-@click.argument("model")
-@click.argument("alias_name", metavar="ALIAS")
-@_key
-@home_option
-@json_option
-def unalias(model: str, alias_name: str, key: str | None, home: str | None, as_json: bool) -> None:
-    """Let ALIAS of MODEL name nothing any more."""
-    from keepwell.flows import registry
-
-    was = _write(home, key, lambda tx, call: registry.delete_alias(tx, call, model, alias_name))
-    _say({"was_there": was}, as_json, "It is removed." if was else "There was no such alias.")
-
-
-@click.command()
-@click.argument("name", metavar="MODEL/vN")
-@click.argument("stage_name", metavar="STAGE")
-@click.option("--archive", is_flag=True, help="Archive the other versions of that stage.")
-@_key
-@home_option
-@json_option
-def stage(name: str, stage_name: str, archive: bool, key: str | None, home: str | None, as_json: bool) -> None:
-    """Set the stage of a version of a model without a charter: None, Staging, Production or Archived."""
-    from keepwell.flows import registry
-
-    model, number = _with_number(name)
-    done = _write(home, key, lambda tx, call: registry.transition_stage(tx, call, model, number, stage_name, archive))
-    _say(done, as_json, f"{done.model} v{done.number} is {done.stage}.")
+    model, number = with_number(name)
+    version = write(home, key, lambda tx, call: registry.restore_version(tx, call, model, number))
+    say({"version": version}, as_json, f"{model} v{number} is back.")
 
 
 @click.command()
@@ -298,7 +215,7 @@ def files(name: str, home: str | None, as_json: bool) -> None:
     from keepwell.flows.registering import files_of
     from keepwell.models import registry
 
-    model, number = _with_number(name)
+    model, number = with_number(name)
     kit = open_kit(home)
     with kit.read() as tx:
         found = files_of(kit, registry.registered_version(tx, model, number))
@@ -341,62 +258,20 @@ def copy(
     """Copy a version to another name or another installation's registry; copying again changes nothing."""
     from keepwell.flows.copying import copy_version
 
-    model, number = _with_number(name)
+    model, number = with_number(name)
     kit = open_kit(home)
     if target and not Path(target).expanduser().absolute().parent.is_dir():
         raise NotFound(f"There is no folder {str(Path(target).parent)!r} that {target!r} could be in.", where="to")
     other = open_kit(target) if target else kit
     made = copy_version(kit, model, number, other, new_model, me(), aliases=aliases)
     place = f" in {other.home}" if target else ""
-    _say(made, as_json, f"{made.model} v{made.number}{place} is the copy: {made.id}")
+    say(made, as_json, f"{made.model} v{made.number}{place} is the copy: {made.id}")
 
 
 VERBS = (
-    create, register, info, search, describe, rename, delete, restore, tag, untag, alias, unalias, stage, files,
+    create, register, info, search, describe, rename, delete, restore, files,
     timeline, copy,
 )  # fmt: skip
-
-
-def _write(home: str | None, key: str | None, do: Callable[[Transaction, Call], Answer]) -> Answer:
-    kit = open_kit(home)
-    with kit.write() as tx:
-        return do(tx, kit.call(me(), key))
-
-
-def _say(value: object, as_json: bool, sentence: str) -> None:
-    if as_json:
-        print_json(value)
-    else:
-        click.echo(sentence)
-
-
-def _named(pairs: tuple[str, ...]) -> dict[str, str]:
-    from keepwell.core.errors import InvalidInput
-
-    found = {}
-    for pair in pairs:
-        name, equals, text = pair.partition("=")
-        if not equals:
-            raise InvalidInput(f"{pair[:60]!r} is not a tag: write NAME=TEXT.", where="tag")
-        found[name] = text
-    return found
-
-
-def _numbered(name: str) -> tuple[str, int | None]:
-    """Return the model and the number that MODEL or MODEL/vN name."""
-    model, _, last = name.rpartition("/")
-    if model and last[:1] == "v" and last[1:].isascii() and last[1:].isdigit() and len(last) <= 10:
-        return model, int(last[1:])
-    return name, None
-
-
-def _with_number(name: str) -> tuple[str, int]:
-    from keepwell.core.errors import InvalidInput
-
-    model, number = _numbered(name)
-    if number is None:
-        raise InvalidInput(f"{ascii(name)[:80]} names no version: write MODEL/vN.", where="version")
-    return model, number
 
 
 def _versions(found: Sequence[RegisteredVersion], empty: str) -> None:

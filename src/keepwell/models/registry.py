@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from keepwell.models.deleting import delete_model, delete_version, delete_versions, restore_version
 from keepwell.models.labels import (
     by_alias,
     delete_alias,
@@ -17,14 +18,10 @@ from keepwell.models.registered import (
     Origin,
     create_model,
     create_version,
-    delete_model,
-    delete_version,
-    delete_versions,
     model_name,
     registered_model,
     registered_version,
     rename_model,
-    restore_version,
     update_model,
     update_version,
     version_by_id,
