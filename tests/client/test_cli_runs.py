@@ -96,3 +96,13 @@ def test_the_list_of_commands_cuts_no_sentence() -> None:
     for name in ("runs", "model", "token", "gc"):
         told = CliRunner().invoke(cli, [name, "--help"], terminal_width=80).stdout
         assert "..." not in told.partition("Commands:")[2], name
+
+
+def test_a_command_on_this_machine_says_that_the_sdk_logs_elsewhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KEEPWELL_TRACKING_URI", "http://127.0.0.1:9")
+    monkeypatch.setenv("KEEPWELL_HOME", str(tmp_path))
+    told = CliRunner().invoke(cli, ["model", "list", "--json"], catch_exceptions=False)
+    assert json.loads(told.stdout) == [] and "not http://127.0.0.1:9" in told.stderr
+    assert CliRunner().invoke(cli, ["model", "list", "--home", str(tmp_path)]).stderr == ""

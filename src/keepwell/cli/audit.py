@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from keepwell.cli.shared import Verbs, home_option, json_option, me, open_kit, print_json, print_rows
+from keepwell.cli.shared import Verbs, home_option, json_option, me, open_kit, plural, print_json, print_rows
 
 
 @click.group(cls=Verbs)
@@ -31,10 +31,12 @@ def export_command(out: Path, no_notes: bool, home: str | None, as_json: bool) -
     if as_json:
         print_json(summary)
         return
-    click.echo(
-        f"Wrote {summary.entries} entries, {summary.notes} notes and {summary.checkpoints} checkpoints to {out}."
-    )
-    click.echo(f"Anyone can verify it: python -I verify.py {out} --checkpoint FILE (a checkpoint kept elsewhere).")
+    counts = (plural(summary.entries, "entry", "entries"), plural(summary.notes, "note"))
+    click.echo(f"Wrote {', '.join(counts)} and {plural(summary.checkpoints, 'checkpoint')} to {out}.")
+    where = "unzip it, and then" if str(out).endswith(".zip") else "with"
+    folder = str(out).removesuffix(".zip")
+    words = f"python -I {folder}/verify.py {folder} --checkpoint FILE"
+    click.echo(f"Anyone can verify it, {where} {words} (a checkpoint kept elsewhere).")
 
 
 @command.command()

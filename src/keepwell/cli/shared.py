@@ -40,10 +40,12 @@ def json_option(command: Command) -> Command:
 
 
 def open_kit(home: str | None) -> Kit:
-    """Open the house that `--home` and the environment name."""
+    """Open the house that `--home` and the environment name; say so when the SDK logs to a server instead."""
     from keepwell.bootstrap import open_house
-    from keepwell.settings import read_settings
+    from keepwell.settings import read_client_settings, read_settings
 
+    if home is None and (client := read_client_settings()).remote:
+        click.echo(f"Note: this is about {client.home} on this machine, not {client.uri}.", err=True)
     return open_house(read_settings(home))
 
 
@@ -56,9 +58,9 @@ def me() -> str:
     return f"person:{name}" if name and not name.isdigit() else "person:local-user"
 
 
-def plural(count: int, noun: str) -> str:
+def plural(count: int, noun: str, many: str | None = None) -> str:
     """Return a count with its noun."""
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+    return f"{count:,} {noun if count == 1 else many or noun + 's'}"
 
 
 def print_json(value: object) -> None:
