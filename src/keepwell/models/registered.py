@@ -114,7 +114,7 @@ def create_model(
         Conflict: there is one of that name already (`code` is `already_exists`).
     """
     check_name(name, "model")
-    registry_rules.check_description(description)
+    description = registry_rules.check_description(description)
     labels = dict(registry_rules.check_tags(tags or {}))
     request = {"do": "models.create", "model": name, "description": description, "tags": labels}
 
@@ -139,7 +139,7 @@ def update_model(tx: Transaction, call: Call, name: str, description: str | None
         NotFound: no model is called that.
         InvalidInput: the description cannot be used.
     """
-    registry_rules.check_description(description)
+    description = registry_rules.check_description(description)
     request = {"do": "models.update", "model": name, "description": description}
 
     def effect() -> str:
@@ -213,9 +213,12 @@ def create_version(
     check_digest(origin.manifest)
     if origin.size <= 0:
         raise InvalidInput("A version has bytes; this one has none.", where="source")
-    registry_rules.check_description(description)
-    registry_rules.check_source(origin.source)
-    registry_rules.check_source(origin.run_link, "run_link")
+    description = registry_rules.check_description(description)
+    origin = msgspec.structs.replace(
+        origin,
+        source=registry_rules.check_source(origin.source),
+        run_link=registry_rules.check_source(origin.run_link, "run_link"),
+    )
     labels = dict(registry_rules.check_tags(tags or {}))
     names = list(dict.fromkeys(registry_rules.check_alias(alias) for alias in aliases))
     request = {
@@ -244,7 +247,7 @@ def update_version(tx: Transaction, call: Call, model: str, number: int, descrip
         NotFound: there is no such version.
         InvalidInput: the description cannot be used.
     """
-    registry_rules.check_description(description)
+    description = registry_rules.check_description(description)
 
     def effect() -> str:
         found = registered_version(tx, model, number)

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import get_args
 
 from keepwell.core.errors import Conflict, InvalidInput
+from keepwell.core.secrets import HIDDEN, hide_credentials, names_secret
 from keepwell.models.registry_model import Stage
 
 STAGES: tuple[Stage, ...] = get_args(Stage)
@@ -54,7 +55,7 @@ def check_alias(alias: object) -> str:
 
 
 def check_tags(tags: Mapping[str, str]) -> Mapping[str, str]:
-    """Return the tags when each can be one.
+    """Return the tags as they are stored, when each can be one: secrets hidden, as in the tags of runs.
 
     Raises:
         InvalidInput: a name or a text cannot be used, or there are too many.
@@ -68,7 +69,7 @@ def check_tags(tags: Mapping[str, str]) -> Mapping[str, str]:
                                where="tags")  # fmt: skip
         if not _storable(text):
             raise InvalidInput(f"The tag {name[:60]!r} holds characters that cannot be stored.", where="tags")
-    return tags
+    return {name: HIDDEN if text and names_secret(name) else hide_credentials(text) for name, text in tags.items()}
 
 
 def check_tag_name(name: object) -> str:
@@ -99,7 +100,7 @@ def check_tag_name(name: object) -> str:
 
 
 def check_description(text: object) -> str | None:
-    """Return a description, or None for an empty one.
+    """Return a description as it is stored, without credentials in addresses; None for none.
 
     Raises:
         InvalidInput: it is too long or cannot be stored.
@@ -108,11 +109,11 @@ def check_description(text: object) -> str | None:
         return None
     if not isinstance(text, str) or len(text) > MOST_DESCRIPTION or not _storable(text):
         raise InvalidInput(f"A description is a text of at most {MOST_DESCRIPTION:,} characters.", where="description")
-    return text
+    return hide_credentials(text)
 
 
 def check_source(text: object, where: str = "source") -> str | None:
-    """Return a source or link as a caller wrote it: a text for reading, which nothing ever opens.
+    """Return a source or link without credentials: a text for reading, which nothing ever opens.
 
     Raises:
         InvalidInput: it is too long or holds control characters.
@@ -121,7 +122,7 @@ def check_source(text: object, where: str = "source") -> str | None:
         return None
     if not isinstance(text, str) or len(text) > MOST_SOURCE or not text.isprintable():
         raise InvalidInput(f"A {where} is at most {MOST_SOURCE:,} printable characters.", where=where)
-    return text
+    return hide_credentials(text)
 
 
 def check_stage(stage: object) -> Stage:

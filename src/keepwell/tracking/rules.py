@@ -11,6 +11,8 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
+import msgspec
+
 from keepwell.core.clock import LATEST_MS, to_ms
 from keepwell.core.digests import canonical_json, check_digest
 from keepwell.core.errors import Conflict, InvalidInput
@@ -174,14 +176,16 @@ def _label(name: object, what: str) -> str:
 
 
 def check_run_name(name: object) -> str:
-    """Return the name of a run or logged model: 1 to 250 printable characters, for people to read."""
-    return _label(name, "run")
+    """Return the name of a run: 1 to 250 printable characters, for people to read, without credentials in addresses."""
+    return hide_credentials(_label(name, "run"))[:250]
 
 
 def check_experiment_name(name: object) -> str:
-    """Return the name of an experiment: 1 to 500 printable characters."""
+    """Return the name of an experiment: 1 to 500 printable characters, no credentials in an address."""
     if not isinstance(name, str) or not 0 < len(name) <= 500 or not name.isprintable():
         raise InvalidInput("The name of an experiment is 1 to 500 printable characters.", where="name")
+    if hide_credentials(name) != name:
+        raise InvalidInput("The name of an experiment holds credentials; leave them away.", where="name")
     return name
 
 
@@ -301,7 +305,7 @@ def _above(value: float, old: tuple[int, int, float]) -> bool:
 
 
 def accept_datasets(datasets: Sequence[DatasetInput]) -> list[DatasetInput]:
-    """Return the datasets that a client logs, the first of each name and digest.
+    """Return the datasets that a client logs, the first of each name and digest, their secrets hidden.
 
     Raises:
         InvalidInput: a name or digest is empty or too long.
@@ -313,12 +317,14 @@ def accept_datasets(datasets: Sequence[DatasetInput]) -> list[DatasetInput]:
                 "A dataset has a name of 1 to 500 and a digest of 1 to 100 characters.", where="datasets"
             )
         texts = [text or "" for text in (one.name, one.digest, one.source_type, one.source, one.schema, one.profile)]
-        accept_tags(one.tags)
+        tags = accept_tags(one.tags)
         if not all(map(_is_proper, texts)):
             raise InvalidInput("The description of a dataset is no proper text.", where="datasets")
         if any(len(text) > 1 << 24 for text in texts):
             raise InvalidInput("The description of a dataset is longer than 16 MiB.", where="datasets")
-        found.setdefault((one.name, one.digest), one)
+        plain = {what: text and hide_credentials(text) for what, text in (("name", one.name), ("source", one.source),
+                 ("schema", one.schema), ("profile", one.profile))}  # fmt: skip
+        found.setdefault((one.name, one.digest), msgspec.structs.replace(one, tags=tags, **plain))
     return list(found.values())
 
 

@@ -15,6 +15,7 @@ from keepwell.core.errors import Conflict, InvalidInput
 from keepwell.core.events import Event
 from keepwell.core.ids import check_id
 from keepwell.core.points import batch_of
+from keepwell.core.secrets import hide_credentials
 from keepwell.db import Transaction
 from keepwell.ledger import append, once
 from keepwell.tracking import artifacts, experiments, experiments_store, points_store, rules, store
@@ -101,7 +102,7 @@ def start_run(
         finished_at=None,
         error=None,
         experiment=DEFAULT if experiment is None else experiment,
-        user=user,
+        user=None if user is None else hide_credentials(user),
     )
     request = ["start_run", new.name, new.kind, model, parent, new.params, new.tags]
     return once(tx, call, request, lambda: _start(tx, call, new, texts, experiment, given_id=run_id is not None), Run)
@@ -211,6 +212,7 @@ def _end(
 ) -> Run:
     points_store.compact(tx, state)
     finished = rules.check_ms(at)
+    error = None if error is None else hide_credentials(error)
     store.end(tx, state.no, status, finished, error)
     failpoints.reach("tracking.finished")
     ended = run(tx, state.id)
@@ -238,8 +240,9 @@ def update_run(
         InvalidInput: the status or the name cannot be used.
     """
     state = active_run(tx, run_id)
+    name = None if name is None else rules.check_run_name(name)
     if name is not None and name != state.name:
-        store.set_fields(tx, state.no, name=rules.check_run_name(name))
+        store.set_fields(tx, state.no, name=name)
         append(tx, call, Event("run.renamed", f"run:{run_id}", {"from": state.name, "to": name}))
     if status is not None:
         rules.check_status(status)

@@ -301,6 +301,38 @@ def test_a_secret_in_a_param_is_hidden(wire: Wire) -> None:
     assert "sk-123456" not in text and "user:tok" not in text
 
 
+def test_no_secret_is_stored_whatever_it_is_written_on(new_wire: Any, tmp_path: Path) -> None:
+    """L05, L01: tags, params, names, links, descriptions and datasets; and not in the ledger, which keeps for ever."""
+    house, at, word = new_wire(tmp_path), "https://ann:canary-99zz@host/x", {"key": "api_key", "value": "canary-99zz"}
+    url = {"key": "url", "value": at}
+    made = house.good("/runs/create", experiment_id="0", run_name=f"at {at}", user_id=at, tags=[word, url])
+    run = made["run"]["info"]["run_id"]
+    data = {"name": at, "digest": "1", "source_type": "http", "source": json.dumps({"url": at}), "schema": at,
+            "profile": at}  # fmt: skip
+    for path, fields in (
+        ("/experiments/create", {"name": "e", "tags": [word, url]}),
+        ("/experiments/set-experiment-tag", {"experiment_id": "0", **word}),
+        ("/runs/log-batch", {"run_id": run, "params": [word, url], "tags": [word]}),
+        ("/runs/set-tag", {"run_id": run, "key": "mlflow.runName", "value": f"now {at}"}),
+        ("/runs/log-inputs", {"run_id": run, "datasets": [{"dataset": data, "tags": [word]}]}),
+        ("/runs/update", {"run_id": run, "run_name": f"again {at}", "status": "FINISHED"}),
+        ("/logged-models", {"experiment_id": "0", "name": "lm", "params": [word, url], "tags": [word]}),
+        ("/registered-models/create", {"name": "m", "description": f"see {at}", "tags": [word, url]}),
+        ("/registered-models/set-tag", {"name": "m", **word}),
+        ("/model-versions/create", {"name": "m", "source": f"runs:/{run}/m", "run_id": run, "run_link": at,
+                                    "description": at, "tags": [word, url]}),
+        ("/model-versions/set-tag", {"name": "m", "version": "1", **word}),
+    ):  # fmt: skip
+        assert "canary-99zz" not in json.dumps(house.good(path, **fields)), path
+    for path in ("/registered-models/update", "/model-versions/update"):
+        body = json.dumps({"name": "m", "version": "1", "description": at}).encode()
+        assert house.ask("PATCH", PREFIX + path, body, {"content-type": "application/json"}).status == 200
+    refused(house.post("/experiments/create", name=at), 400)
+    for file in (tmp_path / "home").rglob("*"):
+        assert not file.is_file() or b"canary-99zz" not in file.read_bytes(), file
+    assert "canary-99zz" not in house.log.getvalue()
+
+
 def test_texts_of_users_forge_no_log(wire: Wire) -> None:
     """I07."""
     wire.ask("GET", f"{PREFIX}/runs/get?run_id=%0a2026 INFO admin%1b[2J".replace(" ", "%20"))
