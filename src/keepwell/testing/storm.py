@@ -37,7 +37,8 @@ with keepwell.start_run(f"client {number}", params={"number": number}) as run:
             keepwell.log_metrics({"a": step, "b": -step}, step=step)
             keepwell.set_tag("step", str(step))
         if step % 500 == 0:
-            keepwell.log_text(f"step {step}", f"notes/{step}.txt")
+            large = 20_000 if step % 1000 == 0 else 1  # every second one takes the lane of uploads
+            keepwell.log_text(f"step {step}" * large, f"notes/{step}.txt")
         time.sleep(pause)
 session.finish(120.0)
 print(run.id, step, slowest)
