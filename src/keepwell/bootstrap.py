@@ -5,6 +5,7 @@ from __future__ import annotations
 from keepwell.blobs import LocalBlobs
 from keepwell.core import failpoints
 from keepwell.core.clock import Clock, SystemClock
+from keepwell.core.errors import Unavailable
 from keepwell.core.ids import Ids, RandomIds
 from keepwell.db import connect
 from keepwell.db.migrate import migrate
@@ -23,7 +24,13 @@ def open_house(settings: Settings, *, clock: Clock | None = None, ids: Ids | Non
     """
     if settings.failpoints:
         failpoints.arm(settings.failpoints)
-    settings.home.mkdir(parents=True, exist_ok=True, mode=0o700)
+    try:
+        settings.home.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as error:
+        why = error.strerror or "it cannot be made"
+        raise Unavailable(
+            f"The home folder {settings.home} cannot be used: {why}. Name another with --home or KEEPWELL_HOME."
+        ) from None
     backups = None if settings.backed_up else settings.home / "backups"
     database = connect(settings.database, connections=settings.connections, backups=backups)
     migrate(database)

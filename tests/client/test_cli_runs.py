@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 import keepwell
-from keepwell.cli import cli
+from keepwell.cli import cli, main
 from keepwell.core.errors import InvalidInput, NotFound
 
 
@@ -106,3 +106,17 @@ def test_a_command_on_this_machine_says_that_the_sdk_logs_elsewhere(
     told = CliRunner().invoke(cli, ["model", "list", "--json"], catch_exceptions=False)
     assert json.loads(told.stdout) == [] and "not http://127.0.0.1:9" in told.stderr
     assert CliRunner().invoke(cli, ["model", "list", "--home", str(tmp_path)]).stderr == ""
+
+
+def test_places_that_cannot_be_used_are_one_sentence(
+    home: Path, two: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "file"
+    file.write_text("")
+    for words, code in ((["list", "--home", str(file / "x")], 7), (["list", "--home", str(file)], 7),
+                        (["download", two[0], str(file / "x"), "--home", str(home)], 1)):  # fmt: skip
+        monkeypatch.setattr("sys.argv", ["keepwell", "runs", *words])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        told = capsys.readouterr().err
+        assert ended.value.code == code and told.count("\n") == 1 and "cannot be used" in told, told

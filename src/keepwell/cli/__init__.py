@@ -99,3 +99,8 @@ def main() -> None:
     except errors.KeepwellError as error:
         click.echo(f"keepwell: {error}", err=True)
         sys.exit(next(code for kind, code in EXIT_CODES if isinstance(error, kind)))
+    except OSError as error:
+        if error.filename is None:
+            raise
+        click.echo(f"keepwell: {error.filename} cannot be used: {error.strerror}.", err=True)
+        sys.exit(1)

@@ -33,8 +33,8 @@ def export_command(out: Path, no_notes: bool, home: str | None, as_json: bool) -
         return
     counts = (plural(summary.entries, "entry", "entries"), plural(summary.notes, "note"))
     click.echo(f"Wrote {', '.join(counts)} and {plural(summary.checkpoints, 'checkpoint')} to {out}.")
-    where = "unzip it, and then" if str(out).endswith(".zip") else "with"
     folder = str(out).removesuffix(".zip")
+    where = f"after unzip {out} -d {folder}," if str(out) != folder else "with"
     words = f"python -I {folder}/verify.py {folder} --checkpoint FILE"
     click.echo(f"Anyone can verify it, {where} {words} (a checkpoint kept elsewhere).")
 
