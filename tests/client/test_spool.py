@@ -96,6 +96,25 @@ def test_a_note_of_what_was_acknowledged_that_was_cut_off_counts_as_none(tmp_pat
     assert acked.read() == spool.Position(3, 500, 70)
 
 
+def test_without_that_note_what_is_left_is_read_under_its_own_numbers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After a loss of power the note can be empty and the first segments gone: nothing is stuck, or numbered anew."""
+    monkeypatch.setattr(spool, "SEGMENT_BYTES", 2_000)
+    here = spool.Spool(tmp_path, SESSION, TARGET)
+    for step in range(300):
+        here.point("run_1", "m", step, 1, 1.0)
+    first, second, *_ = sorted(here.folder.glob("*.log"))
+    after = records.HEADER.unpack(second.read_bytes()[: records.HEADER.size])[1]
+    first.unlink()
+    (here.folder / "acked").write_bytes(b"")
+    start = spool.Acked(here.folder).read()
+    assert start == spool.Position(2, records.HEADER.size, after)
+    found = everything(here.folder, start)
+    assert 0 < len(found) < 300 and [row[2] for row in found] == list(range(300 - len(found), 300))
+    here.close(remove=True)
+
+
 def test_one_spool_is_never_sent_by_two(tmp_path: Path) -> None:
     here = spool.Spool(tmp_path, SESSION, TARGET)
     with pytest.raises(Conflict):

@@ -328,13 +328,10 @@ class Acked:
         self._file = folder / "acked"
 
     def read(self) -> Position:
-        """Return the position; the beginning when there is none, or when it was cut off in writing."""
-        try:
-            data = self._file.read_bytes()
-        except FileNotFoundError:
-            return Position()
+        """Return the position; the beginning of what is there when there is none, or it was cut off in writing."""
+        data = self._file.read_bytes() if self._file.exists() else b""
         if len(data) != _ACKED.size + 4 or zlib.crc32(data[:-4]) != int.from_bytes(data[-4:], "little"):
-            return Position()
+            return _first(self._file.parent)
         return Position(*_ACKED.unpack(data[:-4]))
 
     def write(self, position: Position) -> None:
@@ -346,6 +343,15 @@ class Acked:
             os.pwrite(handle, data, 0)
         finally:
             os.close(handle)
+
+
+def _first(folder: Path) -> Position:
+    """Return the beginning of the first segment that is left: those before it were acknowledged, and removed."""
+    for path in sorted(folder.glob("*.log")):
+        head = path.read_bytes()[: records.HEADER.size]
+        if len(head) == records.HEADER.size:
+            return Position(int(path.stem), records.HEADER.size, records.HEADER.unpack(head)[1])
+    return Position()
 
 
 def target_of(folder: Path) -> Target | None:
