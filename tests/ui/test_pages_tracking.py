@@ -97,6 +97,11 @@ def test_addresses_that_are_none(pages: Any, path: str, status: int) -> None:
     assert pages.get(path).status_code == status
 
 
+def test_a_run_tells_the_size_of_what_it_made(pages: Any, made: Seeded) -> None:
+    words = pages.words(f"/runs/{made.rich}")
+    assert re.search(r"Artifacts .*?\.\w+ \d[\d.,]* k?B", words)
+
+
 def test_too_many_runs_are_not_compared(pages: Any) -> None:
     ids = ",".join(f"run_{n:026d}" for n in range(51))
     assert pages.get(f"/compare?runs={ids}").status_code == 400

@@ -117,6 +117,7 @@ def _overview(tx: Transaction, found: Run, wanted: RunQuery) -> dict[str, Any]:
         "entries": list(ledger.entries(tx, subject=f"run:{found.id}", limit=20)),
         "logged": made,
         "facts": views_run.facts_of(found),
+        "sizes": {one.path: one.size for one in tracking.all_artifacts(tx, found.id)},
         "seconds_of": columns.seconds_of,
     }
 
