@@ -55,6 +55,7 @@ def test_a_model_comes_back_as_it_was(home: Path, kit: Kit) -> None:
         logged.uri, f"runs:/{run.id}/sums", "models:/sums/1", "models:/sums@best", "models:/sums/latest"
     ):  # fmt: skip
         with keepwell.load_model(uri) as loaded:
+            assert repr(loaded).startswith("<sklearn model of ") and " at 0x" not in repr(loaded)
             assert np.allclose(loaded.predict(X), X.sum(axis=1)), uri
     again = keepwell.register_model(f"runs:/{run.id}/sums", "sums", tags={"why": "once more"})
     assert again.number == 2 and again.run_id == run.id and again.tags == {"why": "once more"}

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 from keepwell.core.errors import Denied
 from keepwell.models.flavors import known, mlmodel, places, requirements
 from keepwell.models.flavors.model import SAFE, Flavor, Judged, Policy, Unsafe
-from keepwell.models.signatures import Signature, enforce, enforce_params, read_signature
+from keepwell.models.signatures import Column, Signature, enforce, enforce_params, read_signature
 
 
 class Predicts(Protocol):
@@ -60,9 +60,9 @@ class Loaded:
         self._model = model
 
     def __repr__(self) -> str:
-        takes = ", ".join(f"{c.name or 'it'}: {getattr(c, 'type', 'tensor')}" for c in (self.signature.inputs or ())[:8]
-                          ) if self.signature else ""  # fmt: skip
-        return f"<{self.flavor} model{f' of {takes}' if takes else ''}>"
+        inputs = (self.signature.inputs if self.signature else None) or ()
+        takes = [f"{c.name}: {c.type}" if isinstance(c, Column) else f"{c.dtype} {list(c.shape)}" for c in inputs]
+        return f"<{self.flavor} model{' of ' if takes else ''}{', '.join(takes[:8])}{', ...' if takes[8:] else ''}>"
 
     def __enter__(self) -> Loaded:
         return self
