@@ -6,13 +6,13 @@ The grammar and its messages follow MLflow's documentation of `search_runs`, `se
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal, NoReturn, TypeAlias
 
 from keepwell.core.errors import InvalidInput
+from keepwell.core.filter_values import read_list, with_whole
 
 Entity = Literal["attribute", "metric", "parameter", "tag", "dataset"]
 Value: TypeAlias = "str | int | float | tuple[str, ...] | None"
@@ -145,9 +145,7 @@ _TOKEN = re.compile(
     )""",
     re.VERBOSE,
 )
-_ITEM = re.compile(r"""\s*(?:'((?:[^']|'')*)'|"([^"]*)")\s*(,|\Z)""")
 _LONGEST = 100_000
-_SMALLEST, _LARGEST = -(1 << 63), (1 << 63) - 1
 MOST_COMPARISONS = 40
 MOST_ORDERS = 10
 """A search joins a table for each; SQLite joins 64 at most."""
@@ -256,7 +254,7 @@ def _comparison(tokens: Sequence[_Token], place: int, kind: Kind) -> tuple[int, 
     value = _value(entity, key, tokens[after], kind)
     _check_op(entity, key, op, value, kind)
     if entity == "attribute" and isinstance(value, int | float):
-        op, value = _with_whole(op, value)
+        op, value = with_whole(op, value)
     found = Comparison(entity, key, op, value)
     return after + 1, replace(found, key=kind.aliases.get(key, key)) if entity == "attribute" else found
 
@@ -294,7 +292,7 @@ def _identifier(text: str, kind: Kind, attributes: Sequence[str]) -> tuple[Entit
     else:
         found = kind.entities.get(word)
         if found is None:
-            raise InvalidInput(f"Invalid entity type '{word}'. Valid values are {list(kind.shown)}", where="filter")
+            raise InvalidInput(_no_entity(word, kind), where="filter")
         entity, key = found, _unquoted(key)
     if entity == "attribute" and key not in attributes:
         listed = ", ".join(map(repr, sorted(attributes)))
@@ -303,6 +301,15 @@ def _identifier(text: str, kind: Kind, attributes: Sequence[str]) -> tuple[Entit
         listed = ", ".join(map(repr, sorted(kind.datasets)))
         raise InvalidInput(f"Invalid dataset key '{key}' specified. Valid keys are '{{{listed}}}'", where="filter")
     return entity, key  # type: ignore[return-value]
+
+
+def _no_entity(word: str, kind: Kind) -> str:
+    """Return what MLflow's server says of a word that is no entity, which differs between the things searched for."""
+    if kind is RUNS:
+        return f"Invalid entity type '{word}'. Valid values are {list(kind.shown)}"
+    if kind is LOGGED_MODELS:
+        return f"Invalid entity type: '{word}'. Expected one of {list(kind.shown)}."
+    return f"Invalid entity type '{word}'. Valid entity types are {kind.shown}"
 
 
 def _unquoted(text: str) -> str:
@@ -315,6 +322,8 @@ def _value(entity: Entity, key: str, token: _Token, kind: Kind) -> Value:
             raise InvalidInput(f"Expected numeric value type for metric. Found {token.text}", where="filter")
         return float(token.text)
     if entity == "attribute" and key in kind.numeric:
+        if kind is MODEL_VERSIONS and token.sort == "text" and re.fullmatch(r"'\d{1,18}'", token.text):
+            return int(token.text[1:-1])
         if token.sort != "number":
             said = f"Expected numeric value type for numeric attribute: {key}. Found {token.text}"
             raise InvalidInput(said, where="filter")
@@ -327,48 +336,13 @@ def _value(entity: Entity, key: str, token: _Token, kind: Kind) -> Value:
         if entity == "attribute" and kind.lists is not None and key not in kind.lists:
             said = f"Only {sorted(kind.lists)} attributes support comparison with a list of quoted string values."
             raise InvalidInput(said, where="filter")
-        return _list(token.text)
+        return read_list(token.text)
     if token.sort == "word" and entity != "attribute":
         said = ("Parameter value is either not quoted or unidentified quote types used for string value "
                 f"{token.text}. Use either single or double quotes.")  # fmt: skip
         raise InvalidInput(said, where="filter")
     what = {"attribute": "attributes", "dataset": "dataset attributes"}.get(entity, f"{entity} (e.g. 'my-value')")
     raise InvalidInput(f"Expected a quoted string value for {what}. Got value {token.text}", where="filter")
-
-
-def _with_whole(op: str, value: float) -> tuple[str, int]:
-    """Return the comparison of a whole number that says the same, with a number that databases can hold."""
-    if not -(2.0**63) < value < 2.0**63:
-        return op, _LARGEST if value > 0 else _SMALLEST
-    below = math.floor(value)
-    if below == value:
-        return op, below
-    match op:
-        case "<" | "<=":
-            return "<=", below
-        case ">" | ">=":
-            return ">", below
-        case _:
-            return op, _SMALLEST  # no attribute is so small: equal to none of them, as no whole number is to a fraction
-
-
-def _list(text: str) -> tuple[str, ...]:
-    inner, place, found = text[1:-1].strip(), 0, []
-    while place < len(inner):
-        match = _ITEM.match(inner, place)
-        if match is None:
-            break
-        found.append(match[1].replace("''", "'") if match[1] is not None else match[2])
-        place = match.end()
-    if not inner:
-        said = "expected a non-empty list of string values, but got empty list"
-    elif place < len(inner) and re.fullmatch(r"[\w\s.,'\"-]*", inner):
-        said = f"expected string value, punctuation, or whitespace, but got different type in list: {text}"
-    elif place < len(inner):
-        said = "expected a non-empty list of string values, but got ill-formed list."
-    else:
-        return tuple(found)
-    raise InvalidInput(f"While parsing a list in the query, {said}", where="filter")
 
 
 def _check_op(entity: Entity, key: str, op: str, value: Value, kind: Kind) -> None:

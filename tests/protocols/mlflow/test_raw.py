@@ -87,6 +87,12 @@ def test_media_types(wire: Wire) -> None:
         assert "<b>" not in answer.body.decode()
 
 
+def test_a_start_is_kept_as_it_is_given(wire: Wire) -> None:
+    for given in (0, "0", 5, None):
+        made = wire.good("/runs/create", experiment_id="0", start_time=given)["run"]["info"]
+        assert made["start_time"] == int(given) if given is not None else made["start_time"] > 10**12
+
+
 def test_what_is_empty_is_left_away(wire: Wire) -> None:
     run = wire.run()
     found = wire.get(f"/runs/get?run_id={run}").json["run"]

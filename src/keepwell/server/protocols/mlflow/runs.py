@@ -53,7 +53,7 @@ def create(ask: Asked, given: Given) -> object:
             kind="run",
             tags=tags,
             experiment=checks.read_experiment_id(given.get("experiment_id") or "0"),
-            started_at=None if not started else _moment("start_time", started),
+            started_at=None if started is None else _moment("start_time", started),
             user=given.get("user_id") or tags.get(USER, ""),
             run_id=run_id,
             machine={},
