@@ -252,6 +252,14 @@ def test_an_address_that_cannot_be_is_told(uri: str) -> None:
         check_address(uri)
 
 
+def test_credentials_in_the_address_are_told_and_written_nowhere(to: Callable[[str], None], tmp_path: Path) -> None:
+    """L03, L05."""
+    to("http://ann:canary-99zz@127.0.0.1:1")
+    with pytest.raises(InvalidInput, match="KEEPWELL_TOKEN"):
+        keepwell.start_run("x")
+    assert not any(b"canary-99zz" in file.read_bytes() for file in tmp_path.rglob("*") if file.is_file())
+
+
 def test_waiting_is_jittered_bounded_and_at_least_what_was_asked_for() -> None:
     draw = random.Random(3)
     for attempt in range(1, 40):

@@ -43,6 +43,10 @@ class Session:
 
     def __init__(self, settings: ClientSettings, ids: Ids, parent: str | None) -> None:
         self.settings = settings
+        if settings.remote:
+            from keepwell.client.transports.web import check_address
+
+            check_address(settings.uri)  # before it is written into the spool: it may hold credentials
         self.spool = Spool(settings.spool, ids.new("ses"), Target(uri=settings.uri, pid=os.getpid(), parent=parent))
         self.behind = Behind()
         self._facts: Facts | None = None
