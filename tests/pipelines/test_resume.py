@@ -99,7 +99,7 @@ POINTS = [
     "pipelines.stored:kill",
     "pipelines.stored:kill@4",
     "pipelines.recorded:kill@2",
-    "db.before_commit:kill@3",
+    "db.before_commit:kill@4",  # the first one of a new home makes its first experiment
     "pipelines.finished:kill",
 ]
 
