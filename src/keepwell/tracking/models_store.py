@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -24,6 +25,7 @@ _SET_TAG = (
     .where(model_tags.c.model == bindparam("of_model"), model_tags.c.name == bindparam("of_name"))
     .values(value=bindparam("new_value"))
 )
+_NUMBER = re.compile(r"[0-9]{1,18}\Z")
 _ATTRIBUTES = {
     "name": models.c.name, "model_id": models.c.id, "model_type": models.c.model_type, "status": models.c.status,
     "source_run_id": models.c.run, "creation_timestamp": models.c.created, "last_updated_timestamp": models.c.updated,
@@ -196,7 +198,7 @@ def _on_model(tx: Transaction, c: Comparison, datasets: Sequence[tuple[str, str 
             return conditions.text(tx, models.c.status, c.op, lowered)
         case _ if c.key == "experiment_id":
             numbers = c.value if isinstance(c.value, tuple) else (c.value,)
-            inside = models.c.experiment.in_([int(n) for n in numbers if str(n).isdigit()])  # type: ignore[arg-type]
+            inside = models.c.experiment.in_([int(n) for n in map(str, numbers) if _NUMBER.match(n)])
             return inside if c.op in ("=", "IN") else ~inside
         case _:
             return conditions.text(tx, _ATTRIBUTES[c.key], c.op, c.value)

@@ -388,8 +388,9 @@ def test_numbers_that_no_database_holds(wire: Wire, far: str) -> None:
         assert wire.post("/runs/search", experiment_ids=["0"], filter=text).status == 200, text
     assert wire.post("/experiments/search", max_results=5, filter=f"creation_time > {far}").status == 200
     assert wire.get(f"/model-versions/search?filter=version_number%20%3D%20{far}").json == {}
-    searched = wire.post("/logged-models/search", experiment_ids=["0"], filter=f"creation_timestamp > {far}")
-    assert searched.status == 200
+    for text in (f"creation_timestamp > {far}", f"experiment_id = '{far}'", "experiment_id IN ('\u00b2', '')"):
+        assert wire.post("/logged-models/search", experiment_ids=["0"], filter=text).status == 200, text
+    assert wire.post("/experiments/search", max_results=5, filter=f"experiment_id = '{far}'").status in (200, 400)
 
 
 def test_large_bodies_are_refused(wire: Wire) -> None:
