@@ -80,7 +80,7 @@ def test_what_is_not_known_is_named(kit: Kit) -> None:
     found = trace(kit, bare.id)
     assert found.missing == [
         "No run was recorded with it.", "No dataset version was recorded with it.",
-        "The charter that it was judged by is not in this house.", "No commit of the code was recorded.",
+        "Its model has no charter that it could be judged by.", "No commit of the code was recorded.",
     ]  # fmt: skip
     assert [n.kind for n in found.nodes] == ["version"]
 

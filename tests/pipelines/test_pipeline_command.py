@@ -92,10 +92,10 @@ def test_a_failure_is_said_and_has_a_status(folder: Path) -> None:
         (["run", "{folder}/words.yaml", "--param", "least"], "write name=value"),
         (["run", "{folder}/words.yaml", "--param", "lest=1"], "Did you mean 'least'"),
         (["run", "{folder}/words.yaml", "--param", "least=many"], "is a whole number"),
-        (["run", "{folder}/words.yaml", "--resume", "prn_x"], "not the id of a prn"),
+        (["run", "{folder}/words.yaml", "--resume", "prn_x"], "not the id of a pipeline run"),
         (["show", "prn_00000000000000000000000000"], "no pipeline run"),
-        (["show", "../../etc"], "not the id of a prn"),
-        (["list", "--before", "x"], "not the id of a prn"),
+        (["show", "../../etc"], "not the id of a pipeline run"),
+        (["list", "--before", "x"], "not the id of a pipeline run"),
     ],
 )
 def test_bad_input_is_one_sentence(arguments: list[str], pattern: str, folder: Path) -> None:
