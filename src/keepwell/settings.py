@@ -147,3 +147,8 @@ def read_mlflow_access(environment: Mapping[str, str] | None = None) -> MlflowAc
         insecure=env.get("MLFLOW_TRACKING_INSECURE_TLS", "").casefold() in ("true", "1"),
         certificates=env.get("MLFLOW_TRACKING_SERVER_CERT_PATH") or None,
     )
+
+
+def default_variable(name: str, value: str) -> None:
+    """Set an environment variable of this process that a library reads when it is imported, unless it is set."""
+    os.environ.setdefault(name, value)  # noqa: TID251  (the one place)

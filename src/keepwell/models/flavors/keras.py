@@ -7,14 +7,17 @@ only in a worker, where the policy allows it.
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
+import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from keepwell import settings
 from keepwell.core.errors import Damaged, Denied, InvalidInput
 from keepwell.models.flavors import content, frames, places
 from keepwell.models.flavors.model import Context, Judged, Policy, Written
@@ -27,6 +30,8 @@ _MODULES = frozenset({
     "keras.layers", "keras.initializers", "keras.regularizers", "keras.constraints", "keras.optimizers", "keras.losses",
     "keras.metrics",
 })  # fmt: skip
+_BACKENDS = ("tensorflow", "torch", "jax")
+"""What Keras computes with, in its own order."""
 _CLASSES = frozenset({"Sequential", "Functional", "Model", "DTypePolicy"})
 """What `keras` and `keras.src.models` themselves may be asked for."""
 
@@ -43,8 +48,7 @@ class Keras:
 
     def save(self, model: Any, context: Context) -> Written:
         """Write a `.keras` file; layers that would not be loaded again are refused now."""
-        import keras
-
+        keras = _keras()
         data = context.folder / "data"
         data.mkdir()
         model.save(os.fspath(data / FILE))
@@ -63,12 +67,11 @@ class Keras:
     def judge(self, folder: Path, conf: Mapping[str, Any]) -> Judged:
         """Say whether it is a `.keras` file of Keras' own layers."""
         name = f"{conf.get('data', 'data')}/{FILE}"
-        try:
-            place = places.inside(folder, name)
-        except Damaged:
+        if not ((folder / name).exists() or (folder / name).is_symlink()):
             return Judged(
                 "unsafe", str(conf.get("data", "data")), "it is a SavedModel or HDF5 file, which can hold code"
             )
+        place = places.inside(folder, name)
         if content.kind_of(place) != "keras":
             return Judged("unsafe", name, f"{name} is no .keras archive")
         check(place)
@@ -76,8 +79,7 @@ class Keras:
 
     def load(self, folder: Path, conf: Mapping[str, Any], policy: Policy) -> Any:
         """Return the model, loaded in safe mode."""
-        import keras
-
+        keras = _keras()
         place = places.inside(folder, f"{conf.get('data', 'data')}/{FILE}")
         check(place)
         return keras.models.load_model(os.fspath(place), safe_mode=True, compile=False)
@@ -87,8 +89,19 @@ class Keras:
         if params:
             raise InvalidInput("Keras models know no params.", where="params")
         if isinstance(data, Mapping) and all(isinstance(v, np.ndarray) for v in data.values()):
-            return np.asarray(model(dict(data)))
-        return np.asarray(model(frames.matrix(data).astype("float32")))
+            given: Any = dict(data)
+        else:
+            given = frames.matrix(data).astype("float32")
+        return np.asarray(_keras().ops.convert_to_numpy(model(given)))
+
+
+def _keras() -> Any:
+    """Return Keras, on its own default where that is installed, else on the first other library that is."""
+    if "keras" not in sys.modules:
+        there = next((name for name in _BACKENDS if importlib.util.find_spec(name) is not None), None)
+        if there is not None:
+            settings.default_variable("KERAS_BACKEND", there)
+    return importlib.import_module("keras")
 
 
 def check(place: Path) -> None:

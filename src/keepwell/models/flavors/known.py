@@ -13,8 +13,8 @@ KNOWN = {
     "lightgbm": ("keepwell.models.flavors.lightgbm", "LightGBM"),
     "xgboost": ("keepwell.models.flavors.xgboost", "XGBoost"),
     "sklearn": ("keepwell.models.flavors.sklearn", "Sklearn"),
+    "tensorflow": ("keepwell.models.flavors.keras", "Keras"),  # before torch: on torch, a model is both
     "pytorch": ("keepwell.models.flavors.torch", "Torch"),
-    "tensorflow": ("keepwell.models.flavors.keras", "Keras"),
     "onnx": ("keepwell.models.flavors.onnx", "Onnx"),
     "keepwell_function": ("keepwell.models.flavors.function", "Function"),
     "python_function": ("keepwell.models.flavors.pyfunc", "PyFunc"),
