@@ -88,12 +88,14 @@ class ClientSettings:
 def read_client_settings(
     uri: str | None = None, home: str | None = None, environment: Mapping[str, str] | None = None
 ) -> ClientSettings:
-    """Return the SDK's settings, from KEEPWELL_TRACKING_URI, KEEPWELL_TOKEN, KEEPWELL_EXPERIMENT, KEEPWELL_RUN_ID,
-    KEEPWELL_SPOOL and what `read_settings` reads; arguments come first.
+    """Return the SDK's settings; arguments come before variables.
+
+    The variables are KEEPWELL_TRACKING_URI, KEEPWELL_TOKEN, KEEPWELL_EXPERIMENT, KEEPWELL_RUN_ID, KEEPWELL_SPOOL and
+    what `read_settings` reads.
 
     Raises:
         InvalidInput: a variable has a value that cannot be used.
-    """  # noqa: D205
+    """
     env = os.environ if environment is None else environment  # noqa: TID251  (the one place)
     folder = read_settings(home, env).home
     chosen = uri or env.get("KEEPWELL_TRACKING_URI") or str(folder)

@@ -39,12 +39,13 @@ _IMAGES = (b"\x89PNG\r\n", b"\xff\xd8\xff", b"GIF8", b"BM", b"II*\x00", b"MM\x00
 
 
 def image_bytes(image: Any, path: str) -> bytes:
-    """Return an image as a file: the bytes of one, a PIL image, or an array (rows, columns[, 1, 3 or 4]) of whole
-    numbers or of 0 to 1.
+    """Return an image as a file.
+
+    It is the bytes of one, a PIL image, or an array (rows, columns[, 1, 3 or 4]) of whole numbers or of 0 to 1.
 
     Raises:
         InvalidInput: it is none, or an array is to be written as something other than PNG without Pillow.
-    """  # noqa: D205
+    """
     if isinstance(image, bytes | bytearray):
         if not image.startswith(_IMAGES) and image[8:12] not in (b"WEBP", b"avif"):
             raise InvalidInput("These bytes are no PNG, JPEG, GIF, WebP, AVIF, BMP, TIFF or SVG.", where="image")

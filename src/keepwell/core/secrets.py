@@ -23,9 +23,10 @@ _TOKENS = re.compile(
 
 
 def hide_secrets(text: str) -> str:
-    """Return a text with what looks like a secret hidden: what is assigned to a name that says so, credentials in
-    addresses, and tokens of well-known forms.
-    """  # noqa: D205
+    """Return a text with what looks like a secret hidden.
+
+    That is what is assigned to a name that says so, credentials in addresses, and tokens of well-known forms.
+    """
 
     def assigned(found: re.Match[str]) -> str:
         return f"{found['before']}{HIDDEN}" if names_secret(found["name"]) else found[0]

@@ -111,7 +111,7 @@ def _on_attribute(tx: Transaction, key: str, op: str, value: Any) -> Condition:
         return runs.c.status.in_([s for s, name in _STATUSES.items() if _status_is(s, name, op, value)])
     column = ATTRIBUTES[key]
     if key in ("start_time", "end_time"):
-        return _NUMERIC[op](column, value)  # type: ignore[no-any-return]
+        return number(column, op, value)
     return text(tx, column, op, value)
 
 
